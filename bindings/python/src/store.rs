@@ -272,7 +272,12 @@ impl Store {
         let opened = keys.map(|keys| keys.get().open(py, &objects));
         let (keys, stdout, stderr) = opened.unwrap_or_default();
         let wasi = Context::new(&keys).or_raise(py)?;
-        let mut builder = ::innkeeper::Store::builder(&engine.get().engine, Data { wasi, owner: None });
+        let engine = &engine.get().engine;
+        // What the keys make the host hold is counted together with what the store holds.
+        let budget = wasi.host().budget().clone();
+        budget.restrict_as_engine(engine);
+        let data = Data { wasi, owner: None };
+        let mut builder = ::innkeeper::Store::builder(engine, data).budget(&budget);
         if let Some(deadline) = deadline {
             builder = builder.deadline(argument("deadline", deadline).seconds()?);
         }

@@ -61,6 +61,9 @@ kinds! {
     Compiling "compiling",
 }
 
+/// What users call the limit of an engine's configuration.
+const ENGINE_LIMIT: &str = "Limits::memory_bytes";
+
 /// Whether the system has refused memory that the host itself needs.
 static IS_SYSTEM_EXHAUSTED: AtomicBool = AtomicBool::new(false);
 
@@ -81,6 +84,9 @@ struct Inner {
     limit: Limit,
     /// What users call the limit.
     name: &'static str,
+    /// A limit that came later: the lesser of both counts.
+    restricted_bytes: AtomicU64,
+    restricted_name: OnceLock<&'static str>,
     /// Bytes of all kinds but [`BudgetKind::Compiling`], as far as they count: whether something is being compiled must make no difference to a guest, so that
     /// its charges never look at that.
     used: AtomicU64,
@@ -145,6 +151,8 @@ impl Budget {
         Budget(Arc::new(Inner {
             limit: limit_bytes.map_or_else(|| Limit::HalfOfMachine(OnceLock::new()), Limit::Bytes),
             name: limit_name,
+            restricted_bytes: AtomicU64::new(u64::MAX),
+            restricted_name: OnceLock::new(),
             used: AtomicU64::new(0),
             beside_memory: AtomicU64::new(0),
             by_kind: std::array::from_fn(|_| AtomicU64::new(0)),
@@ -161,9 +169,26 @@ impl Budget {
         sys::memory_bytes() / 2
     }
 
+    /// Makes the limit `limit_bytes` from now on, which messages call `limit_name`, where it is more at present: for whoever has a budget from somebody else, and a limit of their own. What is over it already stays.
+    pub fn restrict(&self, limit_bytes: u64, limit_name: &'static str) {
+        if limit_bytes >= self.limit_bytes() {
+            return;
+        }
+        let name = self.0.restricted_name.get_or_init(|| limit_name);
+        debug_assert_eq!(*name, limit_name, "a budget is restricted by one kind of limit");
+        self.0.restricted_bytes.fetch_min(limit_bytes, Ordering::Relaxed);
+    }
+
+    /// [`Budget::restrict`] by what an engine's configuration says of each store ([`crate::Limits::memory_bytes`]).
+    pub fn restrict_as_engine(&self, engine: &Engine) {
+        if let Some(bytes) = engine.config().limits.memory_bytes {
+            self.restrict(bytes, ENGINE_LIMIT);
+        }
+    }
+
     /// The budget of a store that is made without one.
     pub(crate) fn of_engine(engine: &Engine) -> Budget {
-        Budget::new(engine.config().limits.memory_bytes, "Limits::memory_bytes")
+        Budget::new(engine.config().limits.memory_bytes, ENGINE_LIMIT)
     }
 
     /// Charges `bytes` until [`Budget::release`]. For whoever keeps the number itself; see [`Budget::hold`].
@@ -253,16 +278,17 @@ impl Budget {
     /// The limit.
     #[must_use]
     pub fn limit_bytes(&self) -> u64 {
-        match &self.0.limit {
+        let first = match &self.0.limit {
             Limit::Bytes(bytes) => *bytes,
             Limit::HalfOfMachine(bytes) => *bytes.get_or_init(Budget::default_limit_bytes),
-        }
+        };
+        first.min(self.0.restricted_bytes.load(Ordering::Relaxed))
     }
 
     /// What users call the limit.
     #[must_use]
     pub fn limit_name(&self) -> &'static str {
-        self.0.name
+        self.0.restricted_name.get().unwrap_or(&self.0.name)
     }
 
     /// What is held at present, as far as it counts.
@@ -294,10 +320,11 @@ impl Budget {
 
     /// A limit that certainly holds without asking the system for the machine's size.
     fn certain_bytes(&self) -> u64 {
-        match &self.0.limit {
+        let first = match &self.0.limit {
             Limit::Bytes(bytes) => *bytes,
             Limit::HalfOfMachine(bytes) => bytes.get().copied().unwrap_or(Budget::CERTAIN_BYTES),
-        }
+        };
+        first.min(self.0.restricted_bytes.load(Ordering::Relaxed))
     }
 
     #[cold]
@@ -316,7 +343,7 @@ impl Budget {
             wanted_bytes,
             over_bytes,
             limit_bytes: self.limit_bytes(),
-            limit_name: self.0.name,
+            limit_name: self.limit_name(),
             is_system_exhausted: IS_SYSTEM_EXHAUSTED.load(Ordering::Relaxed),
         }
     }
@@ -441,6 +468,25 @@ mod tests {
         drop(charges);
         assert_eq!(budget.used_bytes(), 0);
         assert!(BudgetKind::ALL.iter().all(|kind| budget.used_for(*kind) == 0));
+    }
+
+    #[test]
+    fn the_lesser_of_two_limits_counts() {
+        for (first, later, expected) in [(100, 50, 50), (50, 100, 50), (50, 50, 50)] {
+            let budget = budget(first << 20);
+            let held = budget.hold(BudgetKind::LinearMemory, 20 << 20).unwrap();
+            budget.restrict(later << 20, "another limit");
+            assert_eq!(budget.limit_bytes(), expected << 20);
+            let more = (expected << 20) - (20 << 20);
+            drop(budget.hold(BudgetKind::LinearMemory, more).unwrap());
+            let refused = budget.hold(BudgetKind::LinearMemory, more + 1).unwrap_err();
+            assert_eq!(refused.limit_bytes, expected << 20);
+            assert_eq!(refused.limit_name == "another limit", later < first);
+            drop(held);
+        }
+        let none = Budget::new(None, "the limit");
+        none.restrict(1, "another limit");
+        assert!(none.charge(BudgetKind::LinearMemory, 2).is_err());
     }
 
     #[test]

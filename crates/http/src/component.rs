@@ -127,6 +127,7 @@ impl Proxy {
         // For as long as it runs, and that can be longer than its answer takes, there is one guest less to come.
         let place = request.extensions().get::<Place>().cloned();
         let engine = self.pre.component().engine();
+        budget.restrict_as_engine(engine);
         let mut store = Store::with_budget(engine, context, &budget).map_err(|error| exhausted(&error))?;
         let left = arrival.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         store.set_deadline(left).map_err(|error| exhausted(&error))?;

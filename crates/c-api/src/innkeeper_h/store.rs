@@ -39,12 +39,15 @@ c_functions! {
         }
         let context = keys.option().map(|keys| Context::new(&keys.0)).transpose()?;
         let store = StoreCell::new(engine, context.clone(), |data| {
+            let bytes = bounds.memory_bytes;
             let store = Store::builder(engine, data).limits(bounds);
-            match &context {
-                // What the keys make the host hold is counted together with what the store holds.
-                Some(context) if limits.option().is_none() => store.budget(context.host().budget()).build(),
-                _ => store.build(),
+            let Some(context) = &context else { return store.build() };
+            // What the keys make the host hold is counted together with what the store holds.
+            let budget = context.host().budget();
+            if let Some(bytes) = bytes {
+                budget.restrict(bytes, "memory_bytes");
             }
+            store.budget(budget).build()
         })?;
         out.set(Own::new(StoreBox(store)));
         Ok(Told::DONE)

@@ -92,5 +92,30 @@ int main(void) {
   wasm_instance_delete(instance);
   wasm_store_delete(store);
   wasm_engine_delete(engine);
+
+  /* What the configuration allows holds for a whole program as well, and for a store with keys. */
+  config = wasm_config_new();
+  memset(&limits, 0, sizeof limits);
+  limits.memory_bytes = 1 << 20;
+  innkeeper_config_set_limits(config, &limits);
+  engine = wasm_engine_new_with_config(config);
+  module = module_of(engine,
+    "(module (memory (export \"memory\") 1)"
+    " (func $g (export \"grow\") (param i32) (result i32) (memory.grow (local.get 0)))"
+    " (func (export \"_start\") (if (i32.ne (call $g (i32.const 64)) (i32.const -1)) (then unreachable))))");
+  int32_t status = -1;
+  done(innkeeper_run(module, NULL, &status));
+  CHECK(status == 0);
+  innkeeper_keys_t* keys = innkeeper_keys_new();
+  done(innkeeper_store_new(engine, NULL, keys, &store));
+  instance = wasm_instance_new(store, module, &none, NULL);
+  grow = func_of(instance, "grow");
+  CHECK(grown(grow, 64) == -1 && grown(grow, 1) == 1);
+  wasm_func_delete(grow);
+  wasm_instance_delete(instance);
+  wasm_store_delete(store);
+  innkeeper_keys_delete(keys);
+  wasm_module_delete(module);
+  wasm_engine_delete(engine);
   return 0;
 }

@@ -8,6 +8,7 @@ mod address_space;
 #[cfg(all(unix, not(miri)))]
 #[path = "unix.rs"]
 mod address_space;
+mod faults;
 mod fork;
 #[cfg(all(target_os = "linux", not(miri)))]
 mod image;
@@ -20,6 +21,7 @@ mod thread_clock;
 pub(crate) use address_space::{
     Mapping, has_room_for_thread, is_memory_limited, page_bytes, release_pages, thread_stack,
 };
+pub(crate) use faults::unblock_faults;
 pub(crate) use fork::at_fork;
 pub(crate) use image::Image;
 pub(crate) use machine::memory_bytes;

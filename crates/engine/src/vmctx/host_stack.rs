@@ -17,6 +17,8 @@ use crate::trap::Trap;
 thread_local! {
     /// The innermost call from host into guest that is under way on this thread.
     static INNERMOST: Cell<*const Activation> = const { Cell::new(std::ptr::null()) };
+    /// Whether the thread takes the signals of faults, as far as is known.
+    static TAKES_FAULTS: Cell<bool> = const { Cell::new(false) };
     /// The thread's own stack, once somebody has asked.
     static OWN: Cell<Option<Stack>> = const { Cell::new(None) };
 }
@@ -57,7 +59,9 @@ pub(crate) fn enter<R>(most: u32, act: impl FnOnce() -> R) -> Result<R, Trap> {
     let outer = INNERMOST.get();
     let mut activation = Activation { depth: 1, stack: Stack::UNKNOWN };
     // How much room there is for the outermost is the embedder's choice alone.
-    if !outer.is_null() {
+    if outer.is_null() {
+        take_faults();
+    } else {
         // SAFETY: whoever is in the list has not returned.
         activation.depth = unsafe { (*outer).depth } + 1;
         activation.stack = look(outer)?;
@@ -74,12 +78,21 @@ pub(crate) fn enter<R>(most: u32, act: impl FnOnce() -> R) -> Result<R, Trap> {
 #[cfg(feature = "async")]
 pub(crate) fn enter_again<R>(act: impl FnOnce() -> R) -> R {
     let outer = INNERMOST.get();
+    take_faults();
     // SAFETY: whoever is in the list has not returned.
     let depth = 1 + if outer.is_null() { 0 } else { unsafe { (*outer).depth } };
     let activation = Activation { depth, stack: Stack::UNKNOWN };
     INNERMOST.set(&raw const activation);
     let _leave = Leave(outer);
     act()
+}
+
+/// Has the thread take the signals of faults, once: guests may fault on it from now on.
+#[inline(always)]
+fn take_faults() {
+    if !TAKES_FAULTS.replace(true) {
+        sys::unblock_faults();
+    }
 }
 
 /// Takes a record out of the list, whichever way it is left.

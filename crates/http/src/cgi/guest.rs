@@ -103,6 +103,7 @@ fn store(
     (processor_time, deadline): (Option<Duration>, Option<Instant>),
 ) -> Result<Store<Context>, Error> {
     let budget = context.host().budget().clone();
+    budget.restrict_as_engine(pre.module().engine());
     let mut store = Store::with_budget(pre.module().engine(), context, &budget)?;
     store.set_processor_time(processor_time);
     if let Some(deadline) = deadline {

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
 
 use innkeeper::{Engine, Instance, Linker, Module, Store, Trap};
 
@@ -86,6 +87,39 @@ fn set_signal_stack(stack: &libc::stack_t) -> libc::stack_t {
         let mut before: libc::stack_t = std::mem::zeroed();
         assert_eq!(libc::sigaltstack(stack, &raw mut before), 0);
         before
+    }
+}
+
+/// As servers do in their workers. A fault whose signal is blocked ends the process.
+#[test]
+fn guests_fault_and_are_stopped_on_threads_that_have_blocked_all_signals() {
+    for engine in engines() {
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // SAFETY: the set is filled before it is read, and the mask is this thread's own.
+                unsafe {
+                    let mut all: libc::sigset_t = std::mem::zeroed();
+                    libc::sigfillset(&raw mut all);
+                    assert_eq!(
+                        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut()),
+                        0
+                    );
+                }
+                fault(&engine);
+                let (mut store, instance): (Store<()>, Instance) =
+                    instance(&engine, r#"(module (func (export "spin") (loop $again (br $again))))"#);
+                store.set_deadline(Some(Duration::from_millis(10))).unwrap();
+                let spin = instance.get_typed_func::<(), ()>(&store, "spin").unwrap();
+                assert_eq!(spin.call(&mut store, ()).unwrap_err().trap(), Some(Trap::DeadlineExceeded));
+                // The others are still blocked.
+                // SAFETY: the mask is only asked for.
+                unsafe {
+                    let mut now: libc::sigset_t = std::mem::zeroed();
+                    libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &raw mut now);
+                    assert_eq!(libc::sigismember(&raw const now, libc::SIGTERM), 1);
+                }
+            });
+        });
     }
 }
 

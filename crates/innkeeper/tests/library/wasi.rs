@@ -4,8 +4,9 @@ use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use innkeeper::component::Component;
 use innkeeper::wasi::keys::{Access, Capture, DirKey, KeyError, Keys, Sink, Source, StdinKey, StdoutKey};
-use innkeeper::wasi::{exit_code, p1};
+use innkeeper::wasi::{exit_code, p1, p2, p3};
 use innkeeper::{Config, Engine, Error, Module, Trap};
 
 use super::engines;
@@ -54,17 +55,69 @@ fn a_program_runs_in_one_call_and_gives_its_exit_code() {
     }
 }
 
+/// A program of each version of WASI that does this, and returns whether it has gone wrong; and what runs it.
+fn programs(engine: &Engine, body: &str) -> [Box<dyn Fn(Keys) -> Result<i32, Error>>; 3] {
+    let module = format!(
+        r#"(module (memory (export "memory") 1) (func $run (result i32) {body})
+            (func (export "_start") (if (call $run) (then unreachable))))"#
+    );
+    let component = format!(
+        r#"(component
+            (core module $m (memory (export "memory") 1) (func (export "run") (result i32) {body}))
+            (core instance $i (instantiate $m))
+            (func $run (result (result)) (canon lift (core func $i "run")))
+            (instance $run (export "run" (func $run)))
+            (export "wasi:cli/run@0.2.0" (instance $run)))"#
+    );
+    let module = Module::new(engine, module).unwrap();
+    let component = Component::new(engine, component).unwrap();
+    let (engines, again) = ([(); 3].map(|()| engine.clone()), component.clone());
+    let [first, second, third] = engines;
+    [
+        Box::new(move |keys| p1::run(&first, &module, keys)),
+        Box::new(move |keys| p2::run(&second, &component, keys)),
+        Box::new(move |keys| p3::run(&third, &again, keys)),
+    ]
+}
+
 /// Nobody watched them here.
 #[test]
 fn a_program_ends_when_the_times_among_its_keys_are_over() {
     for engine in engines() {
-        let module = Module::new(&engine, r#"(module (func (export "_start") (loop $again (br $again))))"#);
-        for is_wall in [true, false] {
+        for run in programs(&engine, "(loop $again (br $again)) unreachable") {
+            for is_wall in [true, false] {
+                let mut keys = Keys::default();
+                let time = Some(Duration::from_millis(20));
+                *(if is_wall { &mut keys.limits.wall_time } else { &mut keys.limits.processor_time }) = time;
+                let error = run(keys).unwrap_err();
+                assert_eq!(error.trap(), Some(Trap::DeadlineExceeded), "{error}");
+            }
+        }
+    }
+}
+
+/// What the engine's configuration allows was not looked at where the keys have a budget, which they always have.
+#[test]
+fn a_program_holds_the_lesser_of_what_its_keys_and_the_engine_allow() {
+    const MIB: u64 = 1 << 20;
+    for (of_engine, of_keys, is_enough) in [
+        (None, None, true),
+        (Some(8 * MIB), None, true),
+        (Some(3 * MIB), None, false),
+        (None, Some(3 * MIB), false),
+        (Some(3 * MIB), Some(8 * MIB), false),
+        (Some(8 * MIB), Some(3 * MIB), false),
+        (Some(8 * MIB), Some(8 * MIB), true),
+    ] {
+        let mut config = Config::default();
+        config.limits.memory_bytes = of_engine;
+        let engine = innkeeper::engine(config);
+        let grows = "(i32.eq (memory.grow (i32.const 64)) (i32.const -1))";
+        for (version, run) in programs(&engine, grows).into_iter().enumerate() {
             let mut keys = Keys::default();
-            let time = Some(Duration::from_millis(20));
-            *(if is_wall { &mut keys.limits.wall_time } else { &mut keys.limits.processor_time }) = time;
-            let error = p1::run(&engine, module.as_ref().unwrap(), keys).unwrap_err();
-            assert_eq!(error.trap(), Some(Trap::DeadlineExceeded), "{error}");
+            keys.limits.memory_bytes = of_keys;
+            let ended = run(keys);
+            assert_eq!(matches!(ended, Ok(0)), is_enough, "{version}: {of_engine:?}, {of_keys:?}: {ended:?}");
         }
     }
 }

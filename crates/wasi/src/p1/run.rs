@@ -52,7 +52,9 @@ pub fn run(engine: &Engine, module: &Module, keys: impl Borrow<Keys>) -> Result<
 pub fn run_in(engine: &Engine, module: &Module, context: &Context) -> Result<i32, Error> {
     let mut linker = Linker::new(engine);
     add_to_linker(&mut linker, |context: &mut Context| context)?;
-    let mut store = Store::with_budget(engine, context.clone(), context.host().budget())?;
+    let budget = context.host().budget();
+    budget.restrict_as_engine(engine);
+    let mut store = Store::with_budget(engine, context.clone(), budget)?;
     let start = |linker: &Linker<Context>, store: &mut Store<Context>| {
         let instance = linker.instantiate(&mut *store, module)?;
         instance.get_typed_func::<(), ()>(&*store, START)?.call(store, ())

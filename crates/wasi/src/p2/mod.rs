@@ -58,6 +58,7 @@ pub use poll::Pollable;
 pub use replayed::ReplayedStreams;
 #[cfg(feature = "async")]
 pub use run::call_run_async;
+pub(crate) use run::store;
 pub use run::{RUN, call_run, run};
 pub use streams::{InputStream, IoError, OutputStream};
 pub use table::{Full, Held, Room};

@@ -15,7 +15,7 @@ pub const RUN: &str = "wasi:cli/run@0.2.0#run";
 
 /// Runs a program, a component that exports `wasi:cli/run` of WASI 0.2, with these keys until it ends, and gives its exit code: 0 where `run` returns success, and 1 where it does not.
 ///
-/// What a program may hold and how long it may run is decided by the engine's configuration; whoever wants more of a say (a deadline, fuel, functions of the host's own) makes the
+/// How long it may run is said by the limits among the keys ([`crate::keys::WasiLimits`]), what it may hold by these and the engine's configuration; whoever wants more of a say (fuel, functions of the host's own) makes the
 /// store and the linker as [`add_to_linker`] shows. Functions that the program imports and WASI does not have fail when they are called.
 ///
 /// # Errors
@@ -25,12 +25,21 @@ pub fn run(engine: &Engine, component: &Component, keys: impl Borrow<Keys>) -> R
     let mut linker = Linker::new(engine);
     add_to_linker(&mut linker, |context: &mut Context| context)?;
     linker.define_unknown_imports_as_traps(component)?;
-    let budget = context.host().budget().clone();
-    let mut store = Store::with_budget(engine, context, &budget)?;
+    let mut store = store(engine, context)?;
     let result =
         linker.instantiate(&mut store, component).and_then(|instance| call_run(&mut store, instance));
     store.data_mut().close_handles();
     result.or_else(|error| exit_code(&error).ok_or(error))
+}
+
+/// The store of a program, with the limits among its keys and those of the engine's configuration.
+pub(crate) fn store(engine: &Engine, context: Context) -> Result<Store<Context>, Error> {
+    let (budget, limits) = (context.host().budget().clone(), context.host().limits().clone());
+    budget.restrict_as_engine(engine);
+    let mut store = Store::with_budget(engine, context, &budget)?;
+    store.set_deadline(limits.wall_time)?;
+    store.set_processor_time(limits.processor_time);
+    Ok(store)
 }
 
 /// Calls `run` of a program that was instantiated; gives the exit code.

@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 
 use innkeeper_component::{Component, Func, Instance, Linker, Val};
-use innkeeper_engine::{AsContextMut, Engine, Error, Store};
+use innkeeper_engine::{AsContextMut, Engine, Error};
 
 use super::link::add_to_linker;
 use crate::exit::exit_code;
@@ -23,8 +23,7 @@ pub fn run(engine: &Engine, component: &Component, keys: impl Borrow<Keys>) -> R
     p2::add_to_linker(&mut linker, |context: &mut Context| context)?;
     add_to_linker(&mut linker, |context: &mut Context| context)?;
     linker.define_unknown_imports_as_traps(component)?;
-    let budget = context.host().budget().clone();
-    let mut store = Store::with_budget(engine, context, &budget)?;
+    let mut store = p2::store(engine, context)?;
     let result =
         linker.instantiate(&mut store, component).and_then(|instance| call_run(&mut store, instance));
     store.data_mut().close_handles();

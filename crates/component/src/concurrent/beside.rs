@@ -7,8 +7,8 @@ use std::task::{Poll, Waker};
 
 use innkeeper_engine::{AsContextMut, Error, StoreContextMut};
 
+use super::accessor::lock;
 use super::drive::{begin_for, give_up_task, result};
-use super::host::lock;
 use super::task::HostCaller;
 use super::{Accessor, Key, Task};
 use crate::func::Func;

@@ -13,8 +13,9 @@ use innkeeper_engine::AsContextMut;
 use innkeeper_engine::{Error, StoreContextMut};
 
 #[cfg(feature = "async")]
-use super::host::Accessor;
-use super::host::{drop_ends, poll_woken};
+use super::accessor::Accessor;
+use super::host::poll_woken;
+use super::host_tasks::drop_ends;
 use super::schedule::{drop_poisoned, tick};
 use super::task::{self, HostCaller, HostResult, TaskCaller, TaskState};
 use super::thread::ThreadState;

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use innkeeper_engine::{Budget, Error};
 
 use super::copy::Buffer;
-use super::host::Woken;
 use super::host_end::HostSide;
+use super::host_tasks::Woken;
 use super::waitable::WaitableKind;
 use super::{Key, Waitable};
 use crate::resource::usage;

@@ -11,9 +11,9 @@ use std::task::Poll;
 
 use innkeeper_engine::{BudgetKind, Charge, Error, StoreContextMut};
 
+use super::accessor::Accessor;
 use super::copy::{Part, is_bytes};
 use super::end::Shared;
-use super::host::Accessor;
 use super::host_end::{
     Copied, Exchanged, HostCopy, HostEnd, StreamReader, StreamWriter, Told, What, begin, meet_guest,
 };

@@ -11,10 +11,11 @@ use std::task::{Context, Poll, Waker};
 
 use innkeeper_engine::{AsContextMut, Error, StoreContextMut};
 
+use super::accessor::Accessor;
 use super::copy::{Part, part_of_end};
 use super::end::{EndKind, FlightId, FutureAny, InFlight, Shared, StreamAny};
-use super::host::{Accessor, Woken};
 use super::host_bytes::{Carried, Serve, serve_guest, splice};
+use super::host_tasks::Woken;
 use super::waitable::Event;
 use super::{CopyResult, Key, Waitable};
 use crate::abi::{Boundary, InStore, Lends, Lower, StringShapes};

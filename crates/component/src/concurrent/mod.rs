@@ -24,6 +24,7 @@
 //!
 //! What this is not: an executor. Futures of the host's are polled by whoever polls the host's call.
 
+mod accessor;
 #[cfg(feature = "async")]
 mod beside;
 mod builtin;
@@ -34,6 +35,7 @@ mod end;
 mod host;
 mod host_bytes;
 mod host_end;
+mod host_tasks;
 mod queue;
 mod schedule;
 mod slab;
@@ -47,6 +49,7 @@ mod waitable;
 
 use crate::state::{InstanceId, State};
 
+pub use accessor::Accessor;
 pub(crate) use builtin::{Builtin, ConcurrentBuiltin, EndBuiltin};
 use copy::CopyResult;
 #[cfg(feature = "async")]
@@ -57,10 +60,11 @@ pub use drive::{run_concurrent, run_to_end};
 pub(crate) use end::InFlight;
 pub(crate) use end::{EndKind, Shared};
 pub use end::{FutureAny, StreamAny};
-pub use host::{Accessor, spawn};
-pub(crate) use host::{ConcurrentHost, HostFuture, HostLowered, HostReturn, HostTasks};
+pub use host::spawn;
+pub(crate) use host::{ConcurrentHost, HostFuture, HostLowered, HostReturn};
 pub use host_bytes::{Stopped, Turn};
 pub use host_end::{FutureReader, FutureWriter, StreamReader, StreamWriter};
+pub(crate) use host_tasks::HostTasks;
 pub(crate) use queue::Queue;
 pub(crate) use schedule::Schedule;
 pub(crate) use slab::{Key, Slab};

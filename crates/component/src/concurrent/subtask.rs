@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use innkeeper_engine::{Charge, Error, HostEnding, StoreContextMut};
 
-use super::host::HostTask;
+use super::host_tasks::HostTask;
 use super::task::{self, TaskCaller, request_cancellation};
 use super::thread::{self, Wait};
 use super::waitable::{Event, WaitableKind};

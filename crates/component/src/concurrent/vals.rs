@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use innkeeper_engine::{Error, ErrorKind, StoreContextMut};
 
-use super::host::{Accessor, ConcurrentHost, HostFuture, HostReturn};
+use super::accessor::Accessor;
+use super::host::{ConcurrentHost, HostFuture, HostReturn};
 use crate::abi::{
     Boundary, Lends, Lower, MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, StringShapes,
 };

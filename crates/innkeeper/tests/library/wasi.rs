@@ -55,8 +55,11 @@ fn a_program_runs_in_one_call_and_gives_its_exit_code() {
     }
 }
 
-/// A program of each version of WASI that does this, and returns whether it has gone wrong; and what runs it.
-fn programs(engine: &Engine, body: &str) -> [Box<dyn Fn(Keys) -> Result<i32, Error>>; 3] {
+/// Runs a program with keys.
+type Run = Box<dyn Fn(Keys) -> Result<i32, Error>>;
+
+/// A program of each version of WASI that does this, and returns whether it has gone wrong.
+fn programs(engine: &Engine, body: &str) -> [Run; 3] {
     let module = format!(
         r#"(module (memory (export "memory") 1) (func $run (result i32) {body})
             (func (export "_start") (if (call $run) (then unreachable))))"#

@@ -5,6 +5,9 @@
 /// A store is made in about a microsecond where an earlier one has left its record, its stacks and its memories behind. These take address space (8 GiB for a memory, some 34 MiB
 /// for stacks) and little memory while they wait: up to 512 KiB for stacks that were used.
 ///
+/// Each instance with a memory takes some 8 GiB of addresses and five mappings, of which Linux allows a process 128 TiB and 65,530 (`vm.max_map_count`): more than some 13,000 at once are an error that says so. Whoever
+/// wants more raises that number, or has memories take the addresses that they use ([`crate::MemoryLayout::Exact`]: 36 MiB and two mappings), at the price of slower accesses.
+///
 /// A module that is instantiated for the second time gets an *image* of what its memory begins with, which its instances share until they write to it. An image takes as much memory as it is long,
 /// and a descriptor, until the module and its instances are gone. Where there are as many as there may be, instances of other modules have their data copied.
 #[derive(Clone, Debug)]

@@ -14,6 +14,7 @@ use rustix::mm::{
     munmap,
 };
 
+use super::refusal::refused;
 use crate::error::{Error, ErrorKind};
 
 /// A range of address space, of which a prefix can be read and written.
@@ -41,9 +42,8 @@ impl Mapping {
                 MapFlags::PRIVATE | MapFlags::NORESERVE,
             )
         };
-        let base = base.map_err(|errno| {
-            Error::new(ErrorKind::Os(format!("reserving {reserved_bytes} bytes of address space: {errno}")))
-        })?;
+        let base = base
+            .map_err(|errno| refused(&format!("reserving {reserved_bytes} bytes of address space"), errno))?;
         let base = NonNull::new(base.cast())
             .ok_or_else(|| Error::new(ErrorKind::Os("a mapping at address 0".to_owned())))?;
         let mut mapping = Mapping { base, reserved_bytes, accessible_bytes: 0 };
@@ -63,9 +63,7 @@ impl Mapping {
         // SAFETY: an anonymous mapping at an address of the kernel's choice touches no existing memory.
         let base =
             unsafe { mmap_anonymous(std::ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, flags) };
-        let base = base.map_err(|errno| {
-            Error::new(ErrorKind::Os(format!("mapping {bytes} bytes of stacks: {errno}")))
-        })?;
+        let base = base.map_err(|errno| refused(&format!("mapping {bytes} bytes of stacks"), errno))?;
         let base = NonNull::new(base.cast())
             .ok_or_else(|| Error::new(ErrorKind::Os("a mapping at address 0".to_owned())))?;
         Ok(Mapping { base, reserved_bytes: bytes, accessible_bytes: bytes })
@@ -79,7 +77,7 @@ impl Mapping {
             let start = self.base.as_ptr().add(start_bytes);
             mprotect(start.cast(), len_bytes, MprotectFlags::empty())
         };
-        result.map_err(|errno| Error::new(ErrorKind::Os(format!("forbidding {len_bytes} bytes: {errno}"))))
+        result.map_err(|errno| refused(&format!("forbidding {len_bytes} bytes"), errno))
     }
 
     /// Lets the first `bytes` bytes, which must lie in the reservation, be read and written.
@@ -98,9 +96,7 @@ impl Mapping {
                 let len = bytes - self.accessible_bytes;
                 mprotect(start.cast(), len, MprotectFlags::READ | MprotectFlags::WRITE)
             };
-            result.map_err(|errno| {
-                Error::new(ErrorKind::Os(format!("making {bytes} bytes of memory usable: {errno}")))
-            })?;
+            result.map_err(|errno| refused(&format!("making {bytes} bytes of memory usable"), errno))?;
             self.accessible_bytes = bytes;
         }
         Ok(())
@@ -153,7 +149,7 @@ impl Mapping {
             Ok(_) => Ok(self),
             Err(errno) => {
                 self.give_up(start_bytes..start_bytes + len_bytes);
-                Err(Error::new(ErrorKind::Os(format!("mapping an image of {len_bytes} bytes: {errno}"))))
+                Err(refused(&format!("mapping an image of {len_bytes} bytes"), errno))
             }
         }
     }

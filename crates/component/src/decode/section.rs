@@ -238,6 +238,7 @@ fn item_ref(kind: ComponentExternalKind, index: u32, types: TypesRef<'_>) -> Ite
     }
 }
 
+/// What validation says of a component that has them, too, and before: they are no part of what it lets pass.
 fn values() -> Error {
     Error::new(ErrorKind::Unsupported("values and start functions of components".to_owned()))
 }

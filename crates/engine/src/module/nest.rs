@@ -206,9 +206,15 @@ fn malformed(error: wasmparser::BinaryReaderError) -> Error {
     component_error(error.into())
 }
 
-/// What is wrong with a module is wrong with the component that it is in.
+/// How validation begins to say that a component has values, or a start function, which takes and gives them.
+const HAS_VALUES: &str = "support for component model `value`s is not enabled";
+
+/// What is wrong with a module is wrong with the component that it is in. Values may be right, and are a part of the component model that is not built.
 fn component_error(error: Error) -> Error {
     match error.kind() {
+        ErrorKind::Malformed { message, .. } if message.starts_with(HAS_VALUES) => {
+            Error::new(ErrorKind::Unsupported("values and start functions of components".to_owned()))
+        }
         ErrorKind::Malformed { offset_bytes, message } => {
             let (offset_bytes, message) = (*offset_bytes, message.clone());
             Error::new(ErrorKind::MalformedComponent { offset_bytes, message })

@@ -19,7 +19,7 @@ const NOTHING: Pair<'_> = Pair {
 };
 
 /// Two components in the text, each with what is given of it, and an import of the host's that `$C` has.
-fn of_host(c: &str, d: &str) -> String {
+pub(super) fn of_host(c: &str, d: &str) -> String {
     format!(
         r#"(component
         (import "host" (func $host))
@@ -32,7 +32,7 @@ fn of_host(c: &str, d: &str) -> String {
     )
 }
 
-const CALLER: &str = r#"(core module $m (import "" "f" (func $f (result i32)))
+pub(super) const CALLER: &str = r#"(core module $m (import "" "f" (func $f (result i32)))
         (func (export "run") (result i32) (call $f)))
     (core instance $m (instantiate $m (with "" (instance (export "f" (func $f))))))
     (func (export "run") (result u32) (canon lift (core func $m "run")))"#;
@@ -172,49 +172,6 @@ fn c54_a_trap_in_a_callee_that_leads_nowhere_poisons_both() {
     }
 }
 
-/// C57: a component around one that leads nowhere is entered with it, whoever is in it may not be met.
-#[test]
-fn c57_a_callee_that_leads_nowhere_is_in_one_that_is_entered() {
-    let text = r#"(component
-        (import "host" (func $host))
-        (component $P
-            (import "host" (func $host))
-            (component $Inner (core module $m (func (export "f"))) (core instance $m (instantiate $m))
-                (func (export "f") (canon lift (core func $m "f"))))
-            (component $Calls (import "host" (func $host)) (core func $host (canon lower (func $host)))
-                (core module $m (import "" "host" (func $host)) (func (export "g") (call $host)))
-                (core instance $m (instantiate $m (with "" (instance (export "host" (func $host))))))
-                (func (export "g") (canon lift (core func $m "g"))))
-            (instance $inner (instantiate $Inner))
-            (instance $calls (instantiate $Calls (with "host" (func $host))))
-            (func (export "f") (alias export $inner "f"))
-            (func (export "g") (alias export $calls "g")))
-        (component $D (import "f" (func $f)) (import "g" (func $g))
-            (core func $f (canon lower (func $f))) (core func $g (canon lower (func $g)))
-            (core module $m (import "" "f" (func $f)) (import "" "g" (func $g))
-                (func (export "run") (call $f) (call $g) (call $f)))
-            (core instance $m (instantiate $m (with "" (instance (export "f" (func $f)) (export "g" (func $g))))))
-            (func (export "run") (canon lift (core func $m "run"))))
-        (instance $p (instantiate $P (with "host" (func $host))))
-        (instance $d (instantiate $D (with "f" (func $p "f")) (with "g" (func $p "g"))))
-        (func (export "run") (alias export $d "run"))
-        (func (export "f") (alias export $p "f")))"#;
-    for engine in all_engines() {
-        let mut linker: Linker<Option<innkeeper::component::Func>> = Linker::new(&engine);
-        linker.root().func_new("host", |mut store, _, _| match *store.data() {
-            Some(func) => func.call(&mut store, &[], &mut []),
-            None => Ok(()),
-        });
-        let mut store = Store::new(&engine, None).unwrap();
-        let instance = linker.instantiate(&mut store, &component(&engine, text)).unwrap();
-        (0..2).for_each(|_| assert_eq!(call(&mut store, instance, "run", &[]).unwrap(), None));
-        *store.data_mut() = instance.get_func(&mut store, "f");
-        let error = call(&mut store, instance, "run", &[]).unwrap_err();
-        assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::CannotEnter), "{error}");
-        assert!(instance.is_poisoned(&mut store));
-    }
-}
-
 /// C55: a trap while the result is handed to the caller: its allocator, or where it wants the result.
 #[test]
 fn c55_results_that_cannot_be_handed_over_trap() {
@@ -294,31 +251,6 @@ fn c50_realloc_may_not_leave() {
         let instance = linker.instantiate(&mut store, &component(&engine, &text)).unwrap();
         let error = call(&mut store, instance, "run", &[]).unwrap_err();
         assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::CannotLeave), "{error}");
-    }
-}
-
-/// C57: who is in a call is not entered again, whichever way that comes.
-#[test]
-fn c57_the_host_does_not_enter_the_caller_of_its_caller() {
-    let callee = r#"(core module $m (import "" "host" (func $host))
-            (func (export "f") (result i32) (call $host) (i32.const 1)))
-        (core instance $m (instantiate $m (with "" (instance (export "host" (func $host))))))
-        (func (export "f") (result u32) (canon lift (core func $m "f")))"#;
-    for engine in all_engines() {
-        for name in ["run", "f"] {
-            let mut linker: Linker<Option<innkeeper::component::Func>> = Linker::new(&engine);
-            linker.root().func_new("host", |mut store, _, _| match *store.data() {
-                Some(func) => func.call(&mut store, &[], &mut [Val::U32(0)]),
-                None => Ok(()),
-            });
-            let mut store = Store::new(&engine, None).unwrap();
-            let instance =
-                linker.instantiate(&mut store, &component(&engine, &of_host(callee, CALLER))).unwrap();
-            assert_eq!(call(&mut store, instance, "run", &[]).unwrap(), Some(Val::U32(1)));
-            *store.data_mut() = instance.get_func(&mut store, name);
-            let error = call(&mut store, instance, "run", &[]).unwrap_err();
-            assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::CannotEnter), "{error}");
-        }
     }
 }
 

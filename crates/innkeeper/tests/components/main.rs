@@ -3,8 +3,10 @@
 
 mod adapters;
 mod allocations;
+mod around_calls;
 mod beside;
 mod blocking;
+mod borrows;
 mod calls;
 #[cfg(feature = "async")]
 mod calls_beside;
@@ -12,6 +14,9 @@ mod cases;
 mod crossing;
 mod decoding;
 mod ends;
+mod ends_of_memory;
+mod features;
+mod handles;
 #[cfg(feature = "async")]
 mod held;
 mod host_ends;
@@ -19,10 +24,14 @@ mod left;
 mod linking;
 mod memory;
 mod mutants;
+#[cfg(feature = "async")]
+mod parked;
 mod reentry;
 mod rendezvous;
 mod resources;
 mod rules;
+mod sizes;
+mod stops;
 mod streams;
 mod subtasks;
 mod tasks;
@@ -31,6 +40,7 @@ mod turns;
 mod turns_of_others;
 mod typed;
 mod values;
+mod waitables;
 
 use innkeeper::component::{Component, Instance, Linker, Val};
 use innkeeper::{Config, Engine, Error, Store, Tiers};

@@ -3,8 +3,10 @@
 use std::sync::OnceLock;
 
 use innkeeper::Store;
-use innkeeper::component::{Func, Instance, Linker, Trap, Val};
+use innkeeper::component::{Component, Feature, Features, Func, Instance, Linker, Trap, Val};
 
+use super::adapters::all_engines;
+use super::crossing::{CALLER, of_host};
 use super::{call, component, engines};
 
 const GUEST: &str = r#"(component
@@ -72,5 +74,220 @@ fn the_host_calls_back_where_the_rules_allow_it() {
                 "the first lives on"
             );
         }
+    }
+}
+
+/// C57: a component around one that leads nowhere is entered with it, whoever is in it may not be met.
+#[test]
+fn c57_a_callee_that_leads_nowhere_is_in_one_that_is_entered() {
+    let text = r#"(component
+        (import "host" (func $host))
+        (component $P
+            (import "host" (func $host))
+            (component $Inner (core module $m (func (export "f"))) (core instance $m (instantiate $m))
+                (func (export "f") (canon lift (core func $m "f"))))
+            (component $Calls (import "host" (func $host)) (core func $host (canon lower (func $host)))
+                (core module $m (import "" "host" (func $host)) (func (export "g") (call $host)))
+                (core instance $m (instantiate $m (with "" (instance (export "host" (func $host))))))
+                (func (export "g") (canon lift (core func $m "g"))))
+            (instance $inner (instantiate $Inner))
+            (instance $calls (instantiate $Calls (with "host" (func $host))))
+            (func (export "f") (alias export $inner "f"))
+            (func (export "g") (alias export $calls "g")))
+        (component $D (import "f" (func $f)) (import "g" (func $g))
+            (core func $f (canon lower (func $f))) (core func $g (canon lower (func $g)))
+            (core module $m (import "" "f" (func $f)) (import "" "g" (func $g))
+                (func (export "run") (call $f) (call $g) (call $f)))
+            (core instance $m (instantiate $m (with "" (instance (export "f" (func $f)) (export "g" (func $g))))))
+            (func (export "run") (canon lift (core func $m "run"))))
+        (instance $p (instantiate $P (with "host" (func $host))))
+        (instance $d (instantiate $D (with "f" (func $p "f")) (with "g" (func $p "g"))))
+        (func (export "run") (alias export $d "run"))
+        (func (export "f") (alias export $p "f")))"#;
+    for engine in all_engines() {
+        let mut linker: Linker<Option<innkeeper::component::Func>> = Linker::new(&engine);
+        linker.root().func_new("host", |mut store, _, _| match *store.data() {
+            Some(func) => func.call(&mut store, &[], &mut []),
+            None => Ok(()),
+        });
+        let mut store = Store::new(&engine, None).unwrap();
+        let instance = linker.instantiate(&mut store, &component(&engine, text)).unwrap();
+        (0..2).for_each(|_| assert_eq!(call(&mut store, instance, "run", &[]).unwrap(), None));
+        *store.data_mut() = instance.get_func(&mut store, "f");
+        let error = call(&mut store, instance, "run", &[]).unwrap_err();
+        assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::CannotEnter), "{error}");
+        assert!(instance.is_poisoned(&mut store));
+    }
+}
+
+/// C57: who is in a call is not entered again, whichever way that comes.
+#[test]
+fn c57_the_host_does_not_enter_the_caller_of_its_caller() {
+    let callee = r#"(core module $m (import "" "host" (func $host))
+            (func (export "f") (result i32) (call $host) (i32.const 1)))
+        (core instance $m (instantiate $m (with "" (instance (export "host" (func $host))))))
+        (func (export "f") (result u32) (canon lift (core func $m "f")))"#;
+    for engine in all_engines() {
+        for name in ["run", "f"] {
+            let mut linker: Linker<Option<innkeeper::component::Func>> = Linker::new(&engine);
+            linker.root().func_new("host", |mut store, _, _| match *store.data() {
+                Some(func) => func.call(&mut store, &[], &mut [Val::U32(0)]),
+                None => Ok(()),
+            });
+            let mut store = Store::new(&engine, None).unwrap();
+            let instance =
+                linker.instantiate(&mut store, &component(&engine, &of_host(callee, CALLER))).unwrap();
+            assert_eq!(call(&mut store, instance, "run", &[]).unwrap(), Some(Val::U32(1)));
+            *store.data_mut() = instance.get_func(&mut store, name);
+            let error = call(&mut store, instance, "run", &[]).unwrap_err();
+            assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::CannotEnter), "{error}");
+        }
+    }
+}
+
+/// A guest whose resource has a destructor that calls the host; `gives` gives the host one, in a call of this guest's.
+const DESTROYS: &str = r#"(component
+    (import "host" (func $host))
+    (core func $host (canon lower (func $host)))
+    (core module $d (import "" "host" (func $host)) (func (export "dtor") (param i32) (call $host)))
+    (core instance $d (instantiate $d (with "" (instance (export "host" (func $host))))))
+    (type $r' (resource (rep i32) (dtor (core func $d "dtor")))) (export $r "r" (type $r'))
+    (core func $new (canon resource.new $r')) (core func $drop (canon resource.drop $r'))
+    (core module $m (import "" "new" (func $new (param i32) (result i32))) (import "" "drop" (func $drop (param i32)))
+        (import "" "host" (func $host))
+        (func (export "make") (result i32) (call $new (i32.const 1)))
+        (func (export "drops") (call $drop (call $new (i32.const 1))))
+        (func (export "calls") (call $host))
+        (func (export "idle")))
+    (core instance $m (instantiate $m (with "" (instance
+        (export "new" (func $new)) (export "drop" (func $drop)) (export "host" (func $host))))))
+    (func (export "make") (result (own $r)) (canon lift (core func $m "make")))
+    (func (export "drops") (canon lift (core func $m "drops")))
+    (func (export "calls") (canon lift (core func $m "calls")))
+    (func (export "idle") (canon lift (core func $m "idle"))))"#;
+
+/// C57: a destructor is entered as a function is: not while its instance is in a call, unless that drops the resource itself, and nobody enters beside it.
+#[test]
+fn c57_destructors_are_entered_as_functions_are() {
+    for engine in engines() {
+        let mut linker: Linker<Option<Func>> = Linker::new(&engine);
+        linker.root().func_new("host", |mut store, _, _| match store.data_mut().take() {
+            Some(func) => func.call(&mut store, &[], &mut []),
+            None => Ok(()),
+        });
+        let guest = component(&engine, DESTROYS);
+        // Whether a resource is dropped by the host or by the guest; whether its destructor leads back to its instance.
+        for by_host in [false, true] {
+            for back in [false, true] {
+                let mut store = Store::new(&engine, None).unwrap();
+                let instance = linker.instantiate(&mut store, &guest).unwrap();
+                let made = super::resources::resource(call(&mut store, instance, "make", &[]).unwrap());
+                *store.data_mut() = back.then(|| instance.get_func(&mut store, "idle").unwrap());
+                let outcome = match by_host {
+                    true => made.drop(&mut store),
+                    false => call(&mut store, instance, "drops", &[]).map(drop),
+                };
+                match back {
+                    false => outcome.unwrap(),
+                    true => {
+                        let error = outcome.unwrap_err();
+                        assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::CannotEnter), "{error}");
+                    }
+                }
+                assert_eq!(instance.is_poisoned(&mut store), back);
+            }
+        }
+    }
+}
+
+/// C71: the host drops a guest's resource in a call from that guest, whose destructor is not entered then.
+#[test]
+fn c71_the_host_drops_a_resource_of_its_caller() {
+    for engine in engines() {
+        let mut linker: Linker<Option<innkeeper::component::ResourceAny>> = Linker::new(&engine);
+        linker.root().func_new("host", |mut store, _, _| match store.data_mut().take() {
+            Some(resource) => resource.drop(&mut store),
+            None => Ok(()),
+        });
+        let guest = component(&engine, DESTROYS);
+        let mut store = Store::new(&engine, None).unwrap();
+        let [one, other] = [0; 2].map(|_| linker.instantiate(&mut store, &guest).unwrap());
+        let [of_one, of_other] = [one, other]
+            .map(|instance| super::resources::resource(call(&mut store, instance, "make", &[]).unwrap()));
+        // That of another instance can be dropped.
+        *store.data_mut() = Some(of_other);
+        call(&mut store, one, "calls", &[]).unwrap();
+        *store.data_mut() = Some(of_one);
+        let error = call(&mut store, one, "calls", &[]).unwrap_err();
+        assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::CannotEnter), "{error}");
+        assert!(one.is_poisoned(&mut store) && !other.is_poisoned(&mut store));
+    }
+}
+
+/// C57: who is in a component's own function is not passed by on the way into one inside it, which it exports.
+#[test]
+fn c57_the_host_does_not_enter_a_child_of_its_caller() {
+    let text = r#"(component
+        (import "host" (func $host))
+        (component $Child (core module $m (func (export "f"))) (core instance $m (instantiate $m))
+            (func (export "f") (canon lift (core func $m "f"))))
+        (instance $child (instantiate $Child))
+        (core func $host (canon lower (func $host)))
+        (core module $m (import "" "host" (func $host)) (func (export "g") (call $host)))
+        (core instance $m (instantiate $m (with "" (instance (export "host" (func $host))))))
+        (func (export "g") (canon lift (core func $m "g")))
+        (func (export "f") (alias export $child "f")))"#;
+    for engine in all_engines() {
+        let mut linker: Linker<Option<Func>> = Linker::new(&engine);
+        linker.root().func_new("host", |mut store, _, _| match *store.data() {
+            Some(func) => func.call(&mut store, &[], &mut []),
+            None => Ok(()),
+        });
+        let mut store = Store::new(&engine, None).unwrap();
+        let instance = linker.instantiate(&mut store, &component(&engine, text)).unwrap();
+        for name in ["f", "g"] {
+            call(&mut store, instance, name, &[]).unwrap();
+        }
+        *store.data_mut() = instance.get_func(&mut store, "f");
+        let error = call(&mut store, instance, "g", &[]).unwrap_err();
+        assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::CannotEnter), "{error}");
+        assert!(instance.is_poisoned(&mut store));
+    }
+}
+
+/// C57: a table of the parent's leads a child back to itself.
+#[test]
+fn c57_a_child_does_not_come_back_through_a_table_of_its_parent() {
+    let text = r#"(component
+        (core module $shim (table (export "t") 1 1 funcref) (type $f (func (result i32)))
+            (func (export "f") (result i32) (call_indirect (type $f) (i32.const 0))))
+        (core instance $shim (instantiate $shim))
+        (func $back (result u32) (canon lift (core func $shim "f")))
+        (component $A (import "back" (func $back (result u32)))
+            (core func $back (canon lower (func $back)))
+            (core module $m (import "" "back" (func $back (result i32)))
+                (func (export "run") (result i32) (call $back)) (func (export "g") (result i32) (i32.const 7)))
+            (core instance $m (instantiate $m (with "" (instance (export "back" (func $back))))))
+            (func (export "run") (result u32) (canon lift (core func $m "run")))
+            (func (export "g") (result u32) (canon lift (core func $m "g"))))
+        (instance $a (instantiate $A (with "back" (func $back))))
+        (core func $g (canon lower (func $a "g")))
+        (core module $fill (import "" "t" (table 1 1 funcref)) (import "" "g" (func $g (result i32)))
+            (elem (i32.const 0) func $g))
+        (core instance (instantiate $fill (with "" (instance (export "t" (table $shim "t")) (export "g" (func $g))))))
+        (func (export "run") (alias export $a "run")) (func (export "g") (alias export $a "g"))
+        (export "back" (func $back)))"#;
+    for engine in all_engines() {
+        let features = Features::default().with(Feature::CallsToRelatives);
+        let bytes = innkeeper::to_binary(text.as_bytes()).unwrap();
+        let guest = Component::with_features(&engine, bytes, features).unwrap();
+        let mut store = Store::new(&engine, ()).unwrap();
+        let instance = Linker::new(&engine).instantiate(&mut store, &guest).unwrap();
+        for name in ["g", "back"] {
+            assert_eq!(call(&mut store, instance, name, &[]).unwrap(), Some(Val::U32(7)), "{name}");
+        }
+        let error = call(&mut store, instance, "run", &[]).unwrap_err();
+        assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::CannotEnter), "{error}");
+        assert!(instance.is_poisoned(&mut store));
     }
 }

@@ -1,7 +1,10 @@
 //! Resources of guests and of the host.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use innkeeper::Store;
-use innkeeper::component::{Linker, ResourceAny, ResourceType, Trap, Val};
+use innkeeper::component::{Linker, ResourceAny, ResourceTable, ResourceType, Trap, Val};
 
 use super::{call, component, engines, instance};
 
@@ -33,7 +36,7 @@ pub(super) const COUNTER: &str = r#"(component
     (func (export "take") (param "r" (own $r)) (canon lift (core func $m "take")))
     (func (export "dropped") (result u32) (canon lift (core func $m "dropped"))))"#;
 
-fn resource(val: Option<Val>) -> ResourceAny {
+pub(super) fn resource(val: Option<Val>) -> ResourceAny {
     match val {
         Some(Val::Resource(resource)) => resource,
         other => panic!("{other:?}"),
@@ -258,12 +261,62 @@ fn c68_borrowed_handles_in_results_are_refused() {
     assert!(error.contains("borrow"), "{error}");
 }
 
-/// C73: resources that guests have left behind go with the store; nothing of the guest's is run for that.
+/// What has a destructor of the host's, and is counted where it goes.
+struct Kept(Arc<AtomicU32>);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// C73: handles that guests have left behind go with the store, and no destructor is run for them, of a guest or of the host. What stands behind those of the host is in the store's data, and goes once, with that.
 #[test]
 fn c73_what_is_left_goes_with_the_store() {
+    let text = r#"(component
+        (import "note" (func $note))
+        (import "files" (instance $files
+            (export "file" (type $file (sub resource)))
+            (export "open" (func (result (own $file))))))
+        (alias export $files "file" (type $file))
+        (core func $open (canon lower (func $files "open"))) (core func $note (canon lower (func $note)))
+        (core func $drop-file (canon resource.drop $file))
+        (core module $d (import "" "note" (func $note)) (func (export "dtor") (param i32) (call $note)))
+        (core instance $d (instantiate $d (with "" (instance (export "note" (func $note))))))
+        (type $r (resource (rep i32) (dtor (core func $d "dtor"))))
+        (core func $new (canon resource.new $r)) (core func $drop (canon resource.drop $r))
+        (core module $m (import "" "open" (func $open (result i32))) (import "" "new" (func $new (param i32) (result i32)))
+            (import "" "drop" (func $drop (param i32))) (import "" "drop-file" (func $drop-file (param i32)))
+            ;; Three of each, of which one is dropped.
+            (func (export "run") (drop (call $open)) (drop (call $open)) (call $drop-file (call $open))
+                (drop (call $new (i32.const 1))) (drop (call $new (i32.const 2))) (call $drop (call $new (i32.const 3)))))
+        (core instance $m (instantiate $m (with "" (instance (export "open" (func $open)) (export "new" (func $new))
+            (export "drop" (func $drop)) (export "drop-file" (func $drop-file))))))
+        (func (export "run") (canon lift (core func $m "run"))))"#;
     for engine in engines() {
-        let (mut store, instance) = instance(&engine, COUNTER);
-        resource(call(&mut store, instance, "make", &[Val::U32(1)]).unwrap());
+        let [gone, by_guest, by_host]: [Arc<AtomicU32>; 3] = Default::default();
+        let counts = || [&gone, &by_guest, &by_host].map(|count| count.load(Ordering::Relaxed));
+        let mut linker: Linker<ResourceTable> = Linker::new(&engine);
+        let noted = Arc::clone(&by_guest);
+        linker.root().func_wrap("note", move |_, ()| {
+            noted.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        });
+        let mut files = linker.instance("files").unwrap();
+        let destroyed = Arc::clone(&by_host);
+        files.resource_of::<Kept>("file", move |mut store, file| {
+            destroyed.fetch_add(1, Ordering::Relaxed);
+            store.data_mut().delete(file).map(drop)
+        });
+        let opened = Arc::clone(&gone);
+        files.func_wrap("open", move |mut store, ()| store.data_mut().push(Kept(Arc::clone(&opened))));
+        let mut store = Store::new(&engine, ResourceTable::new()).unwrap();
+        let instance = linker.instantiate(&mut store, &component(&engine, text)).unwrap();
+        call(&mut store, instance, "run", &[]).unwrap();
+        assert_eq!(counts(), [1, 1, 1]);
+        let budget = store.budget().clone();
         drop(store);
+        assert_eq!(counts(), [3, 1, 1], "values of the host go with the data, and nothing is run");
+        assert_eq!(budget.used_bytes(), 0);
     }
 }

@@ -50,6 +50,21 @@ fn c9_labels_are_words_and_unlike_each_other() {
                 "conflicts with previous name",
             ),
             (r#"(import "[method]a.b" (func))"#, "at least one argument"),
+            // What is unlike its neighbours is not unlike all of them.
+            (
+                r#"(import "a" (type $a (sub resource))) (import "[constructor]a" (func (result (own $a))))
+                   (import "[method]a.a" (func (param "self" (borrow $a))))"#,
+                "conflicts with previous name",
+            ),
+            (
+                r#"(import "a" (type $a (sub resource))) (import "[static]a.a" (func))"#,
+                "conflicts with previous name",
+            ),
+            (r#"(import "a-b-c" (func)) (import "d" (func)) (import "aBC" (func))"#, "not in kebab case"),
+            (
+                r#"(import "a-b-c" (func)) (import "d" (func)) (import "A-b-C" (func))"#,
+                "conflicts with previous name",
+            ),
         ],
     );
 }
@@ -80,12 +95,70 @@ fn c14_imports_of_one_interface_have_different_providers() {
 #[test]
 fn c15_exports_are_unique() {
     check(
-        &[r#"(import "f" (func $f)) (export "a" (func $f)) (export "b" (func $f))"#],
-        &[(
-            r#"(import "f" (func $f)) (export "a" (func $f)) (export "a" (func $f))"#,
-            "conflicts with previous name",
-        )],
+        &[
+            r#"(import "f" (func $f)) (export "a" (func $f)) (export "b" (func $f))"#,
+            // Imports have names of their own, and so have modules and components.
+            r#"(import "f" (func $f)) (export "f" (func $f))"#,
+            r#"(core module $m) (export "a" (core module $m)) (component $c) (export "b" (component $c))"#,
+        ],
+        &[
+            (
+                r#"(import "f" (func $f)) (export "a" (func $f)) (export "a" (func $f))"#,
+                "conflicts with previous name",
+            ),
+            (
+                r#"(import "f" (func $f)) (export "a" (func $f)) (export "A" (func $f))"#,
+                "conflicts with previous name",
+            ),
+            (
+                r#"(import "f" (func $f)) (component $c) (export "a" (func $f)) (export "a" (component $c))"#,
+                "conflicts with previous name",
+            ),
+            (
+                r#"(import "f" (func $f)) (export "f" (func $f)) (import "f" (func))"#,
+                "conflicts with previous name",
+            ),
+        ],
     );
+}
+
+/// C15: an export may be said to be less than it is, and not to be more; components and modules are exported as well.
+#[test]
+fn c15_exports_have_at_least_what_is_said_of_them() {
+    let text = r#"(component
+        (core module $m (func (export "f") (result i32) (i32.const 1)) (func (export "g") (result i32) (i32.const 2)))
+        (core instance $m (instantiate $m))
+        (func $f (result u32) (canon lift (core func $m "f"))) (func $g (result u32) (canon lift (core func $m "g")))
+        (instance $both (export "f" (func $f)) (export "g" (func $g)))
+        (export "whole" (instance $both))
+        (export "part" (instance $both) (instance (export "f" (func (result u32)))))
+        (component $c (export "m" (core module $m)))
+        (export "c" (component $c)) (export "m" (core module $m)))"#;
+    for engine in engines() {
+        let (mut store, instance) = instance(&engine, text);
+        for (name, expected) in [("whole#f", 1), ("whole#g", 2), ("part#f", 1)] {
+            assert_eq!(call(&mut store, instance, name, &[]).unwrap(), Some(Val::U32(expected)), "{name}");
+        }
+        let names: Vec<_> = instance.exports(&mut store).into_iter().map(|(name, _)| name).collect();
+        assert!(
+            ["whole#g", "part#f", "m"].iter().all(|name| names.iter().any(|known| known == name)),
+            "{names:?}"
+        );
+    }
+    // Whoever is around it finds what is named, and no more.
+    let around = |name: &str| {
+        format!(
+            r#"(component $c (core module $m (func (export "f"))) (core instance $m (instantiate $m))
+                (func $f (canon lift (core func $m "f")))
+                (instance $both (export "f" (func $f)) (export "g" (func $f)))
+                (export "part" (instance $both) (instance (export "f" (func)))))
+            (instance $i (instantiate $c)) (alias export $i "part" (instance $part)) (alias export $part "{name}" (func))"#
+        )
+    };
+    check(&[&around("f")], &[(&around("g"), "no export named `g`")]);
+    let refused = text.replace("(export \"f\" (func (result u32)))", "(export \"h\" (func (result u32)))");
+    let inner = refused.strip_prefix("(component").and_then(|text| text.strip_suffix(')')).unwrap();
+    check(&[], &[(inner, "missing expected export `h`")]);
 }
 
 #[test]
@@ -219,6 +292,37 @@ fn c24_canonical_options_are_those_that_are_needed_and_no_others() {
     ];
     let refused: Vec<(&str, &str)> = refused.iter().map(|(text, reason)| (&**text, *reason)).collect();
     check(&valid.each_ref().map(|text| &**text), &refused);
+}
+
+/// C24, B15: what moves values has the memory that they are in, and the allocator that they need; what moves none needs neither.
+#[test]
+fn c24_copies_of_streams_and_futures_have_the_memory_that_they_need() {
+    let text = |kind: &str, element: &str, verb: &str, options: &str| {
+        format!(
+            r#"(core module $m (memory (export "memory") 1)
+                   (func (export "realloc") (param i32 i32 i32 i32) (result i32) (unreachable)))
+               (core instance $m (instantiate $m)) (alias core export $m "memory" (core memory $memory))
+               (alias core export $m "realloc" (core func $realloc))
+               (type $t ({kind} {element})) (core func (canon {kind}.{verb} $t async {options}))"#
+        )
+    };
+    const NO_MEMORY: &str = "canonical option `memory` is required";
+    const NO_REALLOC: &str = "canonical option `realloc` is required";
+    for kind in ["stream", "future"] {
+        for verb in ["read", "write"] {
+            check(&[&text(kind, "", verb, "")], &[]);
+            for element in ["u8", "bool", "string", "(list u32)", "(tuple u8 u64)"] {
+                let allocates = matches!(element, "string" | "(list u32)");
+                check(&[], &[(&text(kind, element, verb, ""), NO_MEMORY)]);
+                let with_memory = text(kind, element, verb, "(memory $memory)");
+                match verb == "read" && allocates {
+                    true => check(&[], &[(&with_memory, NO_REALLOC)]),
+                    false => check(&[&with_memory], &[]),
+                }
+                check(&[&text(kind, element, verb, "(memory $memory) (realloc $realloc)")], &[]);
+            }
+        }
+    }
 }
 
 #[test]

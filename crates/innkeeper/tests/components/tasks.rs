@@ -29,6 +29,7 @@ pub(super) fn component(engine: &Engine, body: &str, exports: &str) -> Component
         (core func $join (canon waitable.join))
         (core func $s-new (canon stream.new $s))
         (core func $s-read (canon stream.read $s async (memory $mem)))
+        (core func $s-read-sync (canon stream.read $s (memory $mem)))
         (core func $s-write (canon stream.write $s async (memory $mem)))
         (core func $s-cancel-read (canon stream.cancel-read $s))
         (core func $s-drop-r (canon stream.drop-readable $s))
@@ -52,6 +53,7 @@ pub(super) fn component(engine: &Engine, body: &str, exports: &str) -> Component
             (import "" "join" (func $join (param i32 i32)))
             (import "" "s-new" (func $s-new (result i64)))
             (import "" "s-read" (func $s-read (param i32 i32 i32) (result i32)))
+            (import "" "s-read-sync" (func $s-read-sync (param i32 i32 i32) (result i32)))
             (import "" "s-write" (func $s-write (param i32 i32 i32) (result i32)))
             (import "" "s-cancel-read" (func $s-cancel-read (param i32) (result i32)))
             (import "" "s-drop-r" (func $s-drop-r (param i32)))
@@ -73,7 +75,7 @@ pub(super) fn component(engine: &Engine, body: &str, exports: &str) -> Component
             (export "set" (func $set)) (export "get" (func $get))
             (export "set-new" (func $set-new)) (export "set-wait" (func $set-wait)) (export "set-poll" (func $set-poll))
             (export "set-drop" (func $set-drop)) (export "join" (func $join))
-            (export "s-new" (func $s-new)) (export "s-read" (func $s-read)) (export "s-write" (func $s-write))
+            (export "s-new" (func $s-new)) (export "s-read" (func $s-read)) (export "s-read-sync" (func $s-read-sync)) (export "s-write" (func $s-write))
             (export "s-cancel-read" (func $s-cancel-read)) (export "s-drop-r" (func $s-drop-r)) (export "s-drop-w" (func $s-drop-w))
             (export "f-new" (func $f-new)) (export "f-read" (func $f-read)) (export "f-write" (func $f-write))
             (export "f-drop-r" (func $f-drop-r)) (export "f-drop-w" (func $f-drop-w))))))
@@ -111,7 +113,7 @@ pub(super) fn result(outcome: Result<Option<Val>, Error>) -> u32 {
 }
 
 /// Runs a body in both tiers, which must return a number.
-fn returns(body: &str, exports: &str, expected: u32) {
+pub(super) fn returns(body: &str, exports: &str, expected: u32) {
     for engine in engines() {
         let (mut store, instance) = instance(&engine, body, exports);
         assert_eq!(result(call(&mut store, instance, "f", &[])), expected, "{body}");
@@ -119,7 +121,7 @@ fn returns(body: &str, exports: &str, expected: u32) {
 }
 
 /// Runs a body in both tiers, which must trap; nothing can be called after it.
-fn traps(body: &str, exports: &str, expected: &Trap) {
+pub(super) fn traps(body: &str, exports: &str, expected: &Trap) {
     for engine in engines() {
         let (mut store, instance) = instance(&engine, body, exports);
         let error = call(&mut store, instance, "f", &[]).unwrap_err();
@@ -287,104 +289,6 @@ fn c84_c87_tasks_go_on_after_they_have_returned() {
         let fresh = Linker::new(&engine).instantiate(&mut store, &component).unwrap();
         assert_eq!(result(call(&mut store, fresh, "f", &[])), 1);
     }
-}
-
-#[test]
-fn c88_c89_sets_and_their_members() {
-    let with_member = r#"(func (export "f") (local i64 i32)
-        (local.set 0 (call $s-new)) (local.set 1 (call $set-new))
-        (call $join (call $low (local.get 0)) (local.get 1)) (call $set-drop (local.get 1)))"#;
-    traps(with_member, STACKFUL, &Trap::SetHasMembers);
-    let of_sets = r#"(func (export "f") (call $join (call $set-new) (call $set-new)))"#;
-    traps(of_sets, STACKFUL, &Trap::WrongHandleKind { handle: 1, expected: "waitable" });
-    // From one set to another, and out of it, with its event; an empty set has none.
-    let moves = r#"(func (export "f") (local i64 i32 i32)
-        (local.set 0 (call $s-new)) (local.set 1 (call $set-new)) (local.set 2 (call $set-new))
-        (call $join (call $low (local.get 0)) (local.get 1))
-        (drop (call $s-read (call $low (local.get 0)) (i32.const 64) (i32.const 1)))
-        (call $s-drop-w (call $high (local.get 0)))
-        (call $join (call $low (local.get 0)) (local.get 2))
-        (if (call $set-poll (local.get 1) (i32.const 0)) (then (unreachable)))
-        (if (i32.ne (call $set-poll (local.get 2) (i32.const 0)) (i32.const 2)) (then (unreachable)))
-        (if (i32.ne (i32.load (i32.const 4)) (i32.const 1)) (then (unreachable)))
-        (call $join (call $low (local.get 0)) (i32.const 0))
-        (call $set-drop (local.get 1)) (call $set-drop (local.get 2))
-        (call $return (i32.load (i32.const 0))))"#;
-    returns(moves, STACKFUL, 1);
-    let unaligned = r#"(func (export "f") (drop (call $set-poll (call $set-new) (i32.const 2))))"#;
-    traps(unaligned, STACKFUL, &Trap::Unaligned);
-    let beyond = r#"(func (export "f") (drop (call $set-poll (call $set-new) (i32.const 65532))))"#;
-    traps(beyond, STACKFUL, &Trap::PointerOutOfBounds);
-}
-
-#[test]
-fn c90_c92_c93_ends_and_buffers_are_looked_at() {
-    let read = |address: u32, length: u32| {
-        format!(
-            r#"(func (export "f") (drop (call $s-read (call $low (call $s-new)) (i32.const {address}) (i32.const {length}))))"#
-        )
-    };
-    traps(&read(65_535, 2), STACKFUL, &Trap::PointerOutOfBounds);
-    traps(&read(0, 1 << 28), STACKFUL, &Trap::BufferTooLong);
-    traps(&read(u32::MAX, u32::MAX), STACKFUL, &Trap::BufferTooLong);
-    let wrong_end = r#"(func (export "f")
-        (drop (call $s-read (call $high (call $s-new)) (i32.const 0) (i32.const 1))))"#;
-    traps(wrong_end, STACKFUL, &Trap::WrongHandleKind { handle: 2, expected: "readable end of a stream" });
-    let a_future = r#"(func (export "f")
-        (drop (call $s-read (call $low (call $f-new)) (i32.const 0) (i32.const 1))))"#;
-    traps(a_future, STACKFUL, &Trap::WrongHandleKind { handle: 1, expected: "readable end of a stream" });
-    let cancels = r#"(func (export "f") (drop (call $s-cancel-read (call $low (call $s-new)))))"#;
-    traps(cancels, STACKFUL, &Trap::NothingToCancel);
-    let twice = r#"(func (export "f") (local i32) (local.set 0 (call $low (call $s-new)))
-        (drop (call $s-read (local.get 0) (i32.const 0) (i32.const 1)))
-        (drop (call $s-read (local.get 0) (i32.const 0) (i32.const 1))))"#;
-    traps(twice, STACKFUL, &Trap::Concurrent);
-    let cancelled_twice = r#"(func (export "f") (local i32) (local.set 0 (call $low (call $s-new)))
-        (drop (call $s-read (local.get 0) (i32.const 0) (i32.const 1)))
-        (drop (call $s-cancel-read (local.get 0)))
-        (drop (call $s-cancel-read (local.get 0))))"#;
-    traps(cancelled_twice, STACKFUL, &Trap::NothingToCancel);
-}
-
-/// The memory that a read waits to write to is looked at again when something comes; parts add up.
-#[test]
-fn c92_c102_many_small_writes_fill_a_buffer() {
-    let body = r#"(func (export "f") (local i64 i32)
-        (local.set 0 (call $s-new))
-        (if (i32.ne (call $s-read (call $low (local.get 0)) (i32.const 1024) (i32.const 5000)) (i32.const -1)) (then (unreachable)))
-        (loop
-            (i32.store8 (i32.const 8) (local.get 1))
-            (if (i32.ne (call $s-write (call $high (local.get 0)) (i32.const 8) (i32.const 1)) (i32.const 0x10)) (then (unreachable)))
-            (br_if 0 (i32.lt_u (local.tee 1 (i32.add (local.get 1) (i32.const 1))) (i32.const 5000))))
-        (call $s-drop-w (call $high (local.get 0)))
-        ;; DROPPED, with all that was written.
-        (if (i32.ne (call $s-cancel-read (call $low (local.get 0))) (i32.const 0x13881)) (then (unreachable)))
-        (call $return (i32.load8_u (i32.const 1324))))"#;
-    returns(body, STACKFUL, 300 % 256);
-}
-
-#[test]
-fn c94_c101_futures_are_written_once() {
-    let unwritten = r#"(func (export "f") (call $f-drop-w (call $high (call $f-new))))"#;
-    traps(unwritten, STACKFUL, &Trap::DroppedUnwritten);
-    let written = r#"(func (export "f") (local i64) (local.set 0 (call $f-new))
-        (i32.store8 (i32.const 0) (i32.const 77))
-        (drop (call $f-read (call $low (local.get 0)) (i32.const 16)))
-        (if (call $f-write (call $high (local.get 0)) (i32.const 0)) (then (unreachable)))
-        (call $f-drop-w (call $high (local.get 0)))
-        (call $return (i32.load8_u (i32.const 16))))"#;
-    returns(written, STACKFUL, 77);
-    // Nobody reads it any more, which the writer learns, and may drop it then.
-    let unread = r#"(func (export "f") (local i64 i32) (local.set 0 (call $f-new))
-        (call $f-drop-r (call $low (local.get 0)))
-        (local.set 1 (call $f-write (call $high (local.get 0)) (i32.const 0)))
-        (call $f-drop-w (call $high (local.get 0)))
-        (call $return (local.get 1)))"#;
-    returns(unread, STACKFUL, 1);
-    let busy = r#"(func (export "f") (local i64) (local.set 0 (call $s-new))
-        (drop (call $s-write (call $high (local.get 0)) (i32.const 0) (i32.const 1)))
-        (call $s-drop-w (call $high (local.get 0))))"#;
-    traps(busy, STACKFUL, &Trap::BusyDropped("stream"));
 }
 
 /// A thousand tasks wait at once: stacks that were left, and records alone where there is a callback.

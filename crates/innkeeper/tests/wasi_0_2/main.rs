@@ -7,8 +7,11 @@ mod deadlines;
 mod driver;
 mod files;
 mod limits;
+mod network;
 mod observed;
 mod path_cases;
+mod path_races;
+mod path_reads;
 mod paths;
 mod polls;
 mod room;
@@ -54,6 +57,11 @@ fn changes() -> Vec<(&'static str, Vec<Val>)> {
         ("write-via-stream", vec![Val::U64(0)]),
         ("append-via-stream", vec![]),
     ]
+}
+
+/// A kind of file, as descriptors tell it.
+fn kind(label: &str) -> Val {
+    Val::Enum(label.into())
 }
 
 /// A guest without keys.

@@ -264,35 +264,88 @@ fn f30_what_may_be_read_only_is_not_changed() {
 /// F33, F34: each handle keeps its own grant, and nothing is moved from one that may be read only to one that may be written.
 #[test]
 fn f34_grants_stay_apart() {
-    let sandbox = Sandbox::new();
-    let keys = Keys::builder()
-        .dir(sandbox.0.path().join("in"), "/ro", Access::ReadOnly)
-        .dir(sandbox.0.path().join("in/dir"), "/rw", Access::ReadWrite)
-        .build();
-    for mut driver in drivers(&keys) {
-        let [(ro, _), (rw, _)] = driver.directories().try_into().unwrap();
-        let new = || text_val("taken");
-        let (ro_val, rw_val) = (Val::Resource(ro), Val::Resource(rw));
-        for (name, from, rest) in [
-            ("rename-at", ro, vec![text_val("file"), rw_val.clone(), new()]),
-            ("rename-at", rw, vec![text_val("file"), ro_val.clone(), new()]),
-            ("link-at", ro, vec![follow(false), text_val("file"), rw_val.clone(), new()]),
-            ("link-at", rw, vec![follow(false), text_val("file"), ro_val, new()]),
-        ] {
-            assert_eq!(driver.at(name, from, &rest).map(drop), Err("not-permitted".to_owned()), "{name}");
+    for tuning in tunings() {
+        let sandbox = Sandbox::new();
+        let keys = Keys::builder()
+            .dir(sandbox.0.path().join("in"), "/ro", Access::ReadOnly)
+            .dir(sandbox.0.path().join("in/dir"), "/rw", Access::ReadWrite)
+            .tuning(tuning)
+            .build();
+        for mut driver in drivers(&keys) {
+            let [(ro, _), (rw, _)] = driver.directories().try_into().unwrap();
+            let new = || text_val("taken");
+            let (ro_val, rw_val) = (Val::Resource(ro), Val::Resource(rw));
+            for (name, from, rest) in [
+                ("rename-at", ro, vec![text_val("file"), rw_val.clone(), new()]),
+                ("rename-at", rw, vec![text_val("file"), ro_val.clone(), new()]),
+                ("link-at", ro, vec![follow(false), text_val("file"), rw_val.clone(), new()]),
+                ("link-at", rw, vec![follow(false), text_val("file"), ro_val, new()]),
+            ] {
+                assert_eq!(driver.at(name, from, &rest).map(drop), Err("not-permitted".to_owned()), "{name}");
+            }
+            assert_eq!(
+                driver.at("rename-at", rw, &[text_val("."), rw_val, new()]).map(drop),
+                Err("busy".to_owned())
+            );
+            // The file in both is written through the one key only.
+            let write = |driver: &mut Driver, at, path| driver.open(at, path, (&[], &["write"])).map(drop);
+            assert_eq!(write(&mut driver, ro, "dir/file"), Err("not-permitted".to_owned()));
+            assert_eq!(write(&mut driver, rw, "file"), Ok(()));
+            let same = |driver: &mut Driver, one, other| {
+                driver
+                    .call("[method]descriptor.is-same-object", &[Val::Resource(one), Val::Resource(other)])
+                    .unwrap()
+            };
+            let dir = driver.open(ro, "dir", (&["directory"], &["read"])).unwrap();
+            assert_eq!(same(&mut driver, dir, rw), Some(Val::Bool(true)));
+            assert_eq!(same(&mut driver, ro, rw), Some(Val::Bool(false)));
         }
-        assert_eq!(
-            driver.at("rename-at", rw, &[text_val("."), rw_val, new()]).map(drop),
-            Err("busy".to_owned())
-        );
-        let same = |driver: &mut Driver, one, other| {
-            driver
-                .call("[method]descriptor.is-same-object", &[Val::Resource(one), Val::Resource(other)])
-                .unwrap()
-        };
-        let dir = driver.open(ro, "dir", (&["directory"], &["read"])).unwrap();
-        assert_eq!(same(&mut driver, dir, rw), Some(Val::Bool(true)));
-        assert_eq!(same(&mut driver, ro, rw), Some(Val::Bool(false)));
+        assert!(!Path::new(&sandbox.0.path().join("in/dir/taken")).exists());
     }
-    assert!(!Path::new(&sandbox.0.path().join("in/dir/taken")).exists());
+}
+
+/// F34: between two keys to write, on one file system, a rename is a rename and a link a link; neither leads out of either, and a directory does not go into itself.
+#[test]
+fn f34_what_may_be_written_is_moved_and_linked_across() {
+    for tuning in tunings() {
+        let sandbox = Sandbox::new();
+        let keys = Keys::builder()
+            .dir(sandbox.0.path().join("in"), "/one", Access::ReadWrite)
+            .dir(sandbox.0.path().join("in/dir"), "/two", Access::ReadWrite)
+            .tuning(tuning)
+            .build();
+        let outside = sandbox.tree("out");
+        for mut driver in drivers(&keys) {
+            let [(one, _), (two, _)] = driver.directories().try_into().unwrap();
+            let (at_one, at_two) = (Val::Resource(one), Val::Resource(two));
+            let at = |path: &str| sandbox.0.path().join("in").join(path);
+            let rest = [follow(false), text_val("file"), at_two.clone(), text_val("linked")];
+            assert_eq!(driver.at("link-at", one, &rest), Ok(None));
+            assert_eq!(fs::read_to_string(at("dir/linked")).unwrap(), "in/file");
+            let back = [text_val("linked"), at_one.clone(), text_val("back")];
+            assert_eq!(driver.at("rename-at", two, &back), Ok(None));
+            assert!(at("back").exists() && !at("dir/linked").exists());
+            assert_eq!(driver.at("unlink-file-at", one, &[text_val("back")]), Ok(None));
+            for (from, path, to, new, expected) in [
+                (one, "dir", &at_two, "self", "invalid"),
+                (one, "../out/secret", &at_two, "taken", "not-permitted"),
+                (two, "../file", &at_one, "taken", "not-permitted"),
+                (one, "file", &at_two, "../../out/taken", "not-permitted"),
+                (one, "up/secret", &at_two, "taken", "not-permitted"),
+            ] {
+                let rest = [text_val(path), to.clone(), text_val(new)];
+                assert_eq!(driver.at("rename-at", from, &rest), Err(expected.to_owned()), "{path} to {new}");
+                if path != "dir" {
+                    let rest = [follow(false), text_val(path), to.clone(), text_val(new)];
+                    assert_eq!(
+                        driver.at("link-at", from, &rest),
+                        Err(expected.to_owned()),
+                        "{path} to {new}"
+                    );
+                }
+            }
+            assert!(at("dir/file").exists() && at("file").exists() && !at("dir/taken").exists());
+        }
+        assert_eq!(sandbox.tree("out"), outside);
+    }
 }

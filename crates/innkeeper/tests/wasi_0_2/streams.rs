@@ -54,6 +54,55 @@ fn c104_standard_input_is_one_stream() {
     }
 }
 
+/// C104: a pipe that nobody writes to any more is at its end, which is told at once.
+#[test]
+fn c104_a_pipe_without_a_writer_is_at_its_end() {
+    for i in 0..2 {
+        let (read, mut write) = std::io::pipe().unwrap();
+        std::io::Write::write_all(&mut write, b"last").unwrap();
+        drop(write);
+        let keys = Keys::builder().stdin(StdinKey::Opened(Arc::new(OwnedFd::from(read)))).build();
+        let mut driver = drivers(&keys).into_iter().nth(i).unwrap();
+        let stdin = stream(&mut driver, "get-stdin");
+        assert_eq!(input(&mut driver, stdin, "blocking-read", 100), Ok(b"last".to_vec()));
+        for name in ["read", "blocking-read", "read"] {
+            assert_eq!(input(&mut driver, stdin, name, 1), Err("closed".to_owned()), "{name}");
+        }
+    }
+}
+
+/// C105: whoever reads slowly from what does not wait by itself gets everything, in order, before the program ends.
+#[test]
+fn c105_output_that_does_not_wait_arrives_whole() {
+    const PIECES: u32 = 500;
+    for i in 0..2 {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let reader = std::thread::spawn(move || {
+            let (mut all, mut piece) = (Vec::new(), [0; 1000]);
+            loop {
+                let count = std::io::Read::read(&mut &theirs, &mut piece).unwrap();
+                if count == 0 {
+                    return all;
+                }
+                all.extend_from_slice(&piece[..count]);
+                std::thread::yield_now();
+            }
+        });
+        let keys = Keys::builder().stdout(StdoutKey::Opened(Arc::new(OwnedFd::from(ours)))).build();
+        let mut driver = drivers(&keys).into_iter().nth(i).unwrap();
+        drop(keys);
+        let stdout = stream(&mut driver, "get-stdout");
+        let piece = |number: u32| number.to_le_bytes().repeat(1024);
+        for number in 0..PIECES {
+            output(&mut driver, stdout, "blocking-write-and-flush", &[bytes_val(&piece(number))]).unwrap();
+        }
+        drop(driver);
+        let expected: Vec<u8> = (0..PIECES).flat_map(piece).collect();
+        assert!(reader.join().unwrap() == expected, "something is missing, or in another order");
+    }
+}
+
 /// C104, C105: streams that are not there are closed.
 #[test]
 fn c105_closed_streams_say_so() {

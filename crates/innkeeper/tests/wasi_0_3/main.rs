@@ -9,6 +9,10 @@ mod driver;
 mod dropped;
 mod files;
 mod mixed;
+#[path = "../wasi_0_2/path_cases.rs"]
+mod path_cases;
+#[path = "../wasi_0_2/path_races.rs"]
+mod path_races;
 #[path = "../wasi_0_2/paths.rs"]
 mod paths;
 mod program;
@@ -50,6 +54,11 @@ fn add_to_linker(linker: &mut Linker<p2::Context>) -> Result<(), Error> {
 fn changes() -> Vec<(&'static str, Vec<Val>)> {
     let (no_change, now) = (Val::Variant("no-change".into(), None), Val::Variant("now".into(), None));
     vec![("set-size", vec![Val::U64(0)]), ("set-times", vec![no_change, now])]
+}
+
+/// A kind of file, as descriptors tell it.
+fn kind(label: &str) -> Val {
+    Val::variant(label, None)
 }
 
 /// A guest with these keys that calls any function of WASI, in the interpreter and in compiled code.

@@ -1,10 +1,11 @@
 //! Programs that use WASI 0.2 and 0.3, which have one count of handles, and the same keys.
 
 use innkeeper::component::Linker;
-use innkeeper::wasi::keys::{Access, Keys};
+use innkeeper::wasi::keys::{Access, Capture, Keys, StdoutKey};
 use innkeeper::wasi::p3;
 
 use super::driver::Driver;
+use super::program::{Ends, linked, start, text};
 use super::{component, drivers, engines};
 
 /// A program that exports `run` of these versions: that of 0.2 fails, and that of 0.3 succeeds.
@@ -110,4 +111,49 @@ fn what_the_linker_has_already_is_said() {
     linker.root().func_new("wasi:cli/stdin@0.3.2", |_, _, _| Ok(()));
     let told = p3::add_to_linker(&mut linker, |context| context).unwrap_err().to_string();
     assert!(told.contains("wasi:cli/stdin@0.3.2"), "{told}");
+}
+
+/// C103: a task ends its program, in its first part, in its callback, and after it has returned, with any code; what it has written until then has arrived.
+#[test]
+fn c103_tasks_end_their_program() {
+    const WRITES: &str = r#"
+        (local.set $ends (call $new))
+        (local.set $a (call $stdout (call $readable (local.get $ends))))
+        (i32.store (i32.const 200) (i32.const 0x65646e65))
+        (if (i32.eqz (call $write (call $writable (local.get $ends)) (i32.const 200) (i32.const 4))) (then (unreachable)))"#;
+    for engine in engines() {
+        for code in [0, 1, 2, 127, 128, 255] {
+            let at_once = format!("{WRITES} (call $exit-with-code (i32.const {code})) (unreachable)");
+            let printed = Capture::new(1 << 10);
+            let keys = Keys::builder().stdout(StdoutKey::Capture(printed.clone())).build();
+            let ended = start(&engine, (&at_once, Ends::Returning), &keys, |_| ());
+            assert_eq!(innkeeper::wasi::exit_code(&ended.unwrap_err()), Some(code));
+            assert_eq!(printed.contents(), b"ende");
+        }
+        // In a callback; what it would have returned is not told.
+        for (status, code) in [(0, 0), (1, 1)] {
+            let body = text("(i32.const 1)", Ends::Later);
+            let late = body.replace(
+                r#"(func (export "callback") (param i32 i32 i32) (result i32) (unreachable))"#,
+                &format!(r#"(func (export "callback") (param i32 i32 i32) (result i32) (call $exit (i32.const {status})) (unreachable))"#),
+            );
+            assert_ne!(body, late);
+            assert_eq!(p3::run(&engine, &component(&engine, &late), Keys::default()).unwrap(), code);
+        }
+    }
+}
+
+/// C103: `run` is called again in the same instance, which goes on from where it is.
+#[test]
+fn c103_a_program_of_0_3_runs_again() {
+    for engine in engines() {
+        let body = r#"(i32.store (i32.const 40) (i32.add (i32.load (i32.const 40)) (i32.const 1)))
+            (i32.eq (i32.load (i32.const 40)) (i32.const 2))"#;
+        let (mut store, linker) = linked(&engine, &Keys::default()).unwrap();
+        let instance =
+            linker.instantiate(&mut store, &component(&engine, &text(body, Ends::Returning))).unwrap();
+        for code in [0, 1, 0] {
+            assert_eq!(p3::call_run(&mut store, instance).unwrap(), code);
+        }
+    }
 }

@@ -15,6 +15,8 @@ use super::{add_to_linker, component, engines};
 
 /// Functions of WASI that programs call, with their names there, and what they are to core code.
 const CALLED: &[(&str, &str, &str, &str)] = &[
+    ("exit", "wasi:cli/exit", "exit", "(param i32)"),
+    ("exit-with-code", "wasi:cli/exit", "exit-with-code", "(param i32)"),
     ("stdin", "wasi:cli/stdin", "read-via-stream", "(param i32)"),
     ("stdout", "wasi:cli/stdout", "write-via-stream", "(param i32) (result i32)"),
     ("wait-for", "wasi:clocks/monotonic-clock", "wait-for", "(param i64)"),
@@ -286,7 +288,10 @@ pub(crate) async fn start_async(engine: &Engine, body: &str, keys: &Keys) -> Res
     p3::call_run_async(&mut store, instance).await
 }
 
-fn linked(engine: &Engine, keys: &Keys) -> Result<(Store<p2::Context>, Linker<p2::Context>), Error> {
+pub(crate) fn linked(
+    engine: &Engine,
+    keys: &Keys,
+) -> Result<(Store<p2::Context>, Linker<p2::Context>), Error> {
     let mut linker = Linker::new(engine);
     add_to_linker(&mut linker)?;
     let context = p2::Context::new(keys).unwrap();

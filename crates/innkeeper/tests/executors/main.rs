@@ -1,5 +1,6 @@
 //! Calls that wait, on executors that people use: many stores on few threads, guests that compute without end beside guests that wait, and calls that are given up.
 
+mod components;
 mod turns;
 mod wasi;
 

@@ -93,6 +93,8 @@ impl Run<'_> {
         if calls.is_empty() && !functions.iter().any(is_run) {
             return Err(not_a_program(&self.input.name, &functions));
         }
+        // Before any file is made that is written for the user.
+        Call::check_all(&calls, &functions)?;
         let plugs = Plug::all(args, &engine, &self.writable)?;
         Plug::refuse_unused(&plugs, &component)?;
         refuse_observing(&args.reports, &component, &plugs)?;

@@ -10,7 +10,10 @@ mod read;
 mod session;
 mod write;
 
+use std::cell::Cell;
 use std::ffi::OsString;
+
+use innkeeper::component::TypeResource;
 
 use crate::report::Problem;
 
@@ -44,6 +47,33 @@ impl<'a> Call<'a> {
     pub(crate) fn all(invoke: &'a [String], words: &'a [OsString]) -> Result<Vec<Call<'a>>, Problem> {
         let words = if invoke.len() == 1 { words } else { &[] };
         invoke.iter().map(|text| Call::parse(text, words)).collect()
+    }
+
+    /// Refuses what can be seen to be wrong before anything is made: functions that there are not, and arguments of the first call. Names of resources, which calls before
+    /// give, are not known yet.
+    ///
+    /// # Errors
+    /// A mistake, as the call itself would say it.
+    pub(crate) fn check_all(calls: &[Call<'_>], functions: &[Exported]) -> Result<(), Problem> {
+        for (i, call) in calls.iter().enumerate() {
+            if i > 0 && call.function.contains('.') {
+                continue;
+            }
+            let found = find::find(functions, call.function);
+            let function = found.map_err(|(reason, help)| call.mistake(reason).help(help))?;
+            if i == 0 {
+                let asks_for_handle = Cell::new(false);
+                let handle_of = |_: &TypeResource, _: &str| {
+                    asks_for_handle.set(true);
+                    Err(String::new())
+                };
+                let read = read::arguments(&call.arguments, &function.ty, Vec::new(), &handle_of);
+                if let (Err(reason), false) = (read, asks_for_handle.get()) {
+                    return Err(call.mistake(reason).help(format!("its type is {}", function.ty)));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn parse(text: &'a str, words: &'a [OsString]) -> Result<Call<'a>, Problem> {

@@ -29,6 +29,7 @@ mod run;
 mod run_component;
 mod stop;
 mod suggestions;
+mod tasks;
 mod threads;
 mod unfinished;
 mod wast;

@@ -198,6 +198,26 @@ fn invoked_functions_are_replayed() {
     }
 }
 
+/// A call that cannot be made leaves no record behind, and what was recorded before is not replaced.
+#[test]
+fn calls_that_are_mistaken_leave_no_record() {
+    let dir = scratch();
+    let text = r#"(component (core module $m (func (export "f") (param i32))) (core instance $i (instantiate $m))
+        (func (export "takes") (param "n" u32) (canon lift (core func $i "f"))))"#;
+    fs::write(dir.path().join("c.wat"), text).unwrap();
+    let calls =
+        [("wrong()", "exports no function `wrong`"), ("takes('x')", "expected u32"), ("takes()", "takes 1")];
+    for (call, said) in calls {
+        inn(&["--record", "r", "--invoke", call, "c.wat"]).current_dir(&dir).run().code(2).says(&[said]);
+        assert!(!dir.path().join("r").exists(), "{call}");
+    }
+    inn(&["--record", "r", "--invoke", "takes(1)", "c.wat"]).current_dir(&dir).run().code(0);
+    let before = fs::read(dir.path().join("r")).unwrap();
+    let twice = ["--record", "r", "--invoke", "takes(1)", "--invoke", "wrong()", "c.wat"];
+    inn(&twice).current_dir(&dir).run().code(2).says(&["exports no function `wrong`"]);
+    assert_eq!(fs::read(dir.path().join("r")).unwrap(), before);
+}
+
 /// The replay of a run that was stopped ends where that was, and does not go on for ever.
 #[test]
 fn a_run_that_was_stopped_is_replayed_up_to_there() {

@@ -168,7 +168,7 @@ fn a_component_of_another_world_says_what_can_be_called() {
 }
 
 /// A program of WASI 0.3, and a failing one of 0.2 beside it: it writes a line to standard output, by a stream that it waits for.
-const NEWER: &str = r#"(component
+pub(crate) const NEWER: &str = r#"(component
     (import "wasi:cli/stdout@0.3.0" (instance $stdout
         (type $e (enum "io" "illegal-byte-sequence" "pipe")) (export "error-code" (type $c (eq $e)))
         (type $s (stream u8)) (type $r (result (error $c))) (type $f (future $r))

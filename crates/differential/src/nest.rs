@@ -71,6 +71,12 @@ impl Nest {
         Nest { bytes }
     }
 
+    /// Bytes that may be a component.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Nest {
+        Nest { bytes: bytes.to_vec() }
+    }
+
     /// The component's bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {

@@ -2,6 +2,20 @@
 
 use innkeeper_differential::nest::{Nest, Tried};
 
+/// What a fuzzer has is as good as what a seed makes, and is refused where it is none.
+#[test]
+fn bytes_of_a_fuzzer_are_components_or_refused() {
+    for seed in 0..8 {
+        let made = Nest::from_seed(seed);
+        let from_bytes = Nest::from_bytes(made.bytes());
+        assert_eq!(from_bytes.check(), made.check(), "seed {seed}");
+    }
+    for bytes in [&b""[..], b"\0asm", b"\0asm\x0d\0\x01\0\xff", &[0x80; 100]] {
+        let tried = Nest::from_bytes(bytes).check().unwrap();
+        assert_eq!((tried.components, tried.valid), (1, 0));
+    }
+}
+
 #[test]
 fn changed_components_are_refused_or_run() {
     let mut total = Tried::default();

@@ -45,17 +45,27 @@ fn the_reference_tests_hold_compiled_with_walked_calls() {
 /// Files whose assertions are about tasks that go on in the order in which they became ready.
 const IN_ORDER: &[&str] = &["async-calls-sync.wast"];
 
-/// What tasks come to is not a matter of the order in which they go on, as far as the suite leaves that open. `INNKEEPER_ORDERS` says how many orders are tried, 40 where it is not set.
 #[test]
-fn the_async_tests_hold_in_other_orders() {
+fn the_async_tests_hold_in_other_orders_interpreted() {
+    hold_in_other_orders(Tiers::Interpreter, 40);
+}
+
+/// Fewer, since each compiles everything.
+#[test]
+fn the_async_tests_hold_in_other_orders_compiled() {
+    hold_in_other_orders(Tiers::Compiled, 3);
+}
+
+/// What tasks come to is not a matter of the order in which they go on, as far as the suite leaves that open. `INNKEEPER_ORDERS` says how many orders are tried.
+fn hold_in_other_orders(tiers: Tiers, orders: u64) {
     let Some(suite) = suite() else { return };
     let orders =
-        std::env::var("INNKEEPER_ORDERS").map_or(40, |count| count.parse().expect("a number of orders"));
+        std::env::var("INNKEEPER_ORDERS").map_or(orders, |count| count.parse().expect("a number of orders"));
     let mut in_order = BTreeMap::new();
     for seed in 0..orders {
         let mut config = Config::default();
         config.tuning.schedule_seed = Some(seed);
-        let engine = innkeeper::engine_with(config, Tiers::Interpreter);
+        let engine = innkeeper::engine_with(config, tiers);
         let known = known_failures("async");
         for file in files(&suite.join("async")) {
             let text = std::fs::read_to_string(&file).expect("a script of the suite");

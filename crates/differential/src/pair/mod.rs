@@ -59,6 +59,12 @@ impl Pair {
         Pair { text, ty, random }
     }
 
+    /// The pair that a fuzzer's bytes choose.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Pair {
+        Pair::from_seed(Random::of(bytes).draw())
+    }
+
     /// The component in the text format.
     #[must_use]
     pub fn text(&self) -> &str {

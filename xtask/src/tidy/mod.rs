@@ -20,6 +20,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     let rules: &[fn(&[File], &Path) -> Findings] = &[
         headers,
         layers,
+        runtimes,
         unsafe_rooms,
         host_alone_touches_the_system,
         front_ends_apart,
@@ -108,6 +109,49 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("crates/wasi/src/keys/", &["p1::", "p2::", "p3::", "innkeeper_component", "preview1", "snapshot"]),
+    // What it writes names the embedding API; it knows neither that nor any engine.
+    (
+        "crates/bindgen/",
+        &[
+            "innkeeper_engine",
+            "innkeeper_interp",
+            "innkeeper_jit",
+            "innkeeper_wasi",
+            "innkeeper_component",
+            "use innkeeper::",
+            "wasmparser",
+            "tokio",
+        ],
+    ),
+    (
+        "crates/macros/",
+        &[
+            "innkeeper_engine",
+            "innkeeper_interp",
+            "innkeeper_jit",
+            "innkeeper_wasi",
+            "innkeeper_component",
+            "use innkeeper::",
+            "std::fs",
+            "std::net",
+            "tokio",
+        ],
+    ),
+    // It answers requests whichever tier executes guests, and knows neither the embedding API nor the command.
+    ("crates/http/", &["innkeeper_interp", "innkeeper_jit", "innkeeper::", "innkeeper_cli"]),
+    // Libraries in other languages stand on the embedding API alone.
+    (
+        "crates/c-api/",
+        &["innkeeper_engine", "innkeeper_interp", "innkeeper_jit", "innkeeper_wasi", "innkeeper_component"],
+    ),
+    (
+        "bindings/python/",
+        &["innkeeper_engine", "innkeeper_interp", "innkeeper_jit", "innkeeper_wasi", "innkeeper_component"],
+    ),
+    (
+        "crates/wast/",
+        &["innkeeper_engine", "innkeeper_interp", "innkeeper_jit", "innkeeper_wasi", "innkeeper_component"],
+    ),
     ("crates/cli/", &["innkeeper_engine", "innkeeper_interp", "innkeeper_wasi", "innkeeper_component"]),
 ];
 
@@ -126,6 +170,28 @@ fn layers(files: &[File], _: &Path) -> Findings {
                         .map(|name| format!("{}:{line}: {room} must not know `{name}`", file.path)),
                 );
             }
+        }
+    }
+    findings
+}
+
+/// The only places where an async runtime may be named: the server and client of HTTP, and the command that starts them. Everything else is driven by any executor.
+const RUNTIME_ROOMS: &[&str] = &["crates/http/", "crates/cli/src/serve/", "xtask/src/tidy/"];
+
+fn runtimes(files: &[File], _: &Path) -> Findings {
+    let mut findings = Findings::new();
+    let outside = |file: &&File| {
+        let is_test = ["/tests/", "/benches/", "/examples/"].iter().any(|part| file.path.contains(part));
+        !is_test && !RUNTIME_ROOMS.iter().any(|room| file.path.starts_with(room))
+    };
+    for file in rust(files).filter(outside) {
+        for (line, text) in code_lines(file).take_while(|(_, text)| !text.starts_with("mod tests {")) {
+            findings.extend(
+                ["tokio::", "smol::", "async_std::"]
+                    .iter()
+                    .filter(|runtime| text.contains(*runtime))
+                    .map(|runtime| format!("{}:{line}: `{runtime}` outside the rooms for it", file.path)),
+            );
         }
     }
     findings

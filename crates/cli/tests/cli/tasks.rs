@@ -47,7 +47,7 @@ fn deterministic_programs_of_wasi_0_3_do_the_same_again() {
                 (br_if 0 (local.tee 1 (i32.sub (local.get 1) (i32.const 1)))))"#,
     );
     let run = |args: &[&str]| {
-        let ran = inn(&[args, &["-"]].concat()).stdin(&text).run();
+        let ran = inn(&[args, &["-"]].concat()).stdin(text.as_str()).run();
         ran.code(0);
         ran.stdout.clone()
     };

@@ -176,7 +176,7 @@ typedef ptrdiff_t (*innkeeper_read_callback_t)(void* env, char* buffer, size_t s
 /* Takes all bytes, or gives false. */
 typedef bool (*innkeeper_write_callback_t)(void* env, const char* bytes, size_t size);
 
-/* They are called on the guest's thread. The finalizer may be null; it gets `env` when neither keys nor guests need it any more. */
+/* They are called on the guest's thread, one at a time. A guest that a callback runs with the same keys gets an error from the same stream. The finalizer may be null; it gets `env` when neither keys nor guests need it any more. */
 WASM_API_EXTERN void innkeeper_keys_stdin_callback(innkeeper_keys_t*, innkeeper_read_callback_t, void* env, void (*finalizer)(void*));
 WASM_API_EXTERN void innkeeper_keys_output_callback(
   innkeeper_keys_t*, innkeeper_stream_t, innkeeper_write_callback_t, void* env, void (*finalizer)(void*));

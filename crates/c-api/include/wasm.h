@@ -253,7 +253,7 @@ typedef wasm_name_t wasm_message_t;
 
 WASM_DECLARE_REF(trap)
 
-/* The message need not end in a zero. */
+/* The message need not end in a zero. Never null: also without a store or a message, which are null then, it ends the guest. */
 WASM_API_EXTERN own wasm_trap_t* wasm_trap_new(wasm_store_t*, const wasm_message_t*);
 WASM_API_EXTERN void wasm_trap_message(const wasm_trap_t*, own wasm_message_t* out);
 /* The innermost frame; null where no guest was running. */

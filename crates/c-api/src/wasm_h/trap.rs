@@ -17,9 +17,10 @@ pub(crate) fn problem(of: &Ref) -> innkeeper::Result<&std::sync::Arc<Problem>> {
 
 c_functions! {
     fn wasm_trap_new(store: In<StoreBox>, message: In<Vector<u8>>) -> Own<Ref> {
-        let StoreBox(store) = store.get("the store")?;
+        // Never null, which a function of the host that gives it would mean success with.
         let message = message.option().map(Vector::text).unwrap_or_default();
-        Ok(trap(Problem::new(Error::msg(message), None), Some(store)))
+        let message = if message.is_empty() { String::from("a trap without a message") } else { message };
+        Ok(trap(Problem::new(Error::msg(message), None), store.option().map(|StoreBox(store)| store)))
     }
 
     fn wasm_trap_message(of: In<Ref>, out: Out<Vector<u8>>) {

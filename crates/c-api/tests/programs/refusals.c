@@ -75,6 +75,26 @@ static void nulls(wasm_engine_t* engine, wasm_store_t* store) {
   failed(innkeeper_run(NULL, NULL, NULL), INNKEEPER_ERROR_USAGE, "the module");
 }
 
+/* A trap that is made of nothing: null would mean that the function has succeeded. */
+static wasm_trap_t* fail(const wasm_val_vec_t* args, wasm_val_vec_t* results) {
+  (void)args, (void)results;
+  return wasm_trap_new(NULL, NULL);
+}
+
+static void traps_of_nothing(wasm_store_t* store) {
+  wasm_functype_t* type = wasm_functype_new_0_0();
+  wasm_func_t* func = wasm_func_new(store, type, fail);
+  wasm_trap_t* trap = call(func);
+  CHECK(trap != NULL);
+  wasm_message_t message;
+  wasm_trap_message(trap, &message);
+  CHECK(strcmp(message.data, "a trap without a message") == 0);
+  wasm_byte_vec_delete(&message);
+  wasm_trap_delete(trap);
+  wasm_func_delete(func);
+  wasm_functype_delete(type);
+}
+
 static void foreign_stores(wasm_engine_t* engine, wasm_store_t* store) {
   wasm_store_t* other = wasm_store_new(engine);
   const char* text = "(module (import \"\" \"f\" (func)) (table (export \"t\") 1 funcref))";
@@ -125,6 +145,7 @@ int main(void) {
   wasm_store_t* store = wasm_store_new(engine);
   nulls(engine, store);
   foreign_stores(engine, store);
+  traps_of_nothing(store);
 
   wasm_functype_t* type = wasm_functype_new_0_0();
   spin = wasm_func_new(store, type, wait_for_other);

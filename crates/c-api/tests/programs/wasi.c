@@ -123,6 +123,33 @@ static void denied(wasm_engine_t* engine) {
   wasm_store_delete(store);
 }
 
+typedef struct { const wasm_module_t* module; const innkeeper_keys_t* keys; int32_t inner; int times; } again_t;
+static bool run_again(void* env, const char* bytes, size_t size) {
+  (void)bytes, (void)size;
+  again_t* again = env;
+  again->times++;
+  done(innkeeper_run(again->module, again->keys, &again->inner));
+  return true;
+}
+
+/* A program that a callback for its output runs with the same keys: it does not wait for the callback that it is in. */
+static void reentered(wasm_engine_t* engine) {
+  wasm_module_t* module = module_of(engine,
+    "(module (import \"wasi_snapshot_preview1\" \"fd_write\" (func $write (param i32 i32 i32 i32) (result i32)))"
+    " (import \"wasi_snapshot_preview1\" \"proc_exit\" (func $exit (param i32)))"
+    " (memory (export \"memory\") 1) (data (i32.const 0) \"\\08\\00\\00\\00\\03\\00\\00\\00abc\")"
+    " (func (export \"_start\") (call $exit (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)))))");
+  innkeeper_keys_t* keys = innkeeper_keys_new();
+  again_t again = {module, keys, -1, 0};
+  innkeeper_keys_output_callback(keys, INNKEEPER_STDOUT, run_again, &again, NULL);
+  int32_t status = -1;
+  done(innkeeper_run(module, keys, &status));
+  /* 16 is `deadlk`. */
+  CHECK(status == 0 && again.inner == 16 && again.times == 1);
+  innkeeper_keys_delete(keys);
+  wasm_module_delete(module);
+}
+
 int main(void) {
   wasm_engine_t* engine = wasm_engine_new();
   innkeeper_linker_t* linker = innkeeper_linker_new(engine);
@@ -190,6 +217,7 @@ int main(void) {
   innkeeper_keys_delete(keys);
   wasm_module_delete(module);
   denied(engine);
+  reentered(engine);
   wasm_engine_delete(engine);
   return 0;
 }

@@ -450,7 +450,7 @@ impl StoreCore {
         live_end: *mut u64,
     ) -> Option<NonNull<VmObject>> {
         let bytes = Heap::size_bytes(&allocation)?;
-        if self.heap.is_due(bytes) {
+        if self.heap.is_due(&allocation, bytes) {
             self.collect(live_end);
         }
         match self.heap.allocate(allocation) {

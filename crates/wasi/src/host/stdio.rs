@@ -579,6 +579,7 @@ fn of_embedder(error: &std::io::Error) -> Error {
         ErrorKind::PermissionDenied => Error::Access,
         ErrorKind::TimedOut => Error::TimedOut,
         ErrorKind::OutOfMemory => Error::NoMemory,
+        ErrorKind::Deadlock => Error::Deadlock,
         _ => Error::Io,
     }
 }

@@ -24,6 +24,9 @@ use crate::host::{WaitMode, hold_thread};
 /// What a call returns whose wait was interrupted.
 const INTERRUPTED: i32 = Errno::Intr as i32;
 
+/// What a call returns that the embedder's own stream, or the system, has failed.
+const FAILED: i32 = Errno::Io as i32;
+
 /// Defines every function of both versions of WASI 0.1 in `linker`, under `wasi_snapshot_preview1` and `wasi_unstable`.
 ///
 /// `context` finds the guest's context in the store's data. A guest that exports no memory can call what needs none;
@@ -177,8 +180,8 @@ fn concluded<T: 'static>(
 ) -> Result<i32, Error> {
     match outcome {
         Ok(FAULT) => note_missing_memory(caller, context),
-        // A guest that is being stopped does not see that its call was interrupted.
-        Ok(INTERRUPTED) => caller.check_interrupts()?,
+        // A guest that is being stopped does not see that its call was interrupted, nor that a stream has failed whose owner is stopping it.
+        Ok(INTERRUPTED | FAILED) => caller.check_interrupts()?,
         _ => {}
     }
     outcome

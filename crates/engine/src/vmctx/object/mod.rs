@@ -70,6 +70,10 @@ pub(crate) struct Heap {
     bytes: usize,
     /// Bytes at which the next collection is due.
     threshold_bytes: usize,
+    /// Objects of the host. What each keeps alive is known to nobody: so their number alone makes a collection due as well.
+    hosts: usize,
+    /// At how many of them the next collection is due.
+    threshold_hosts: usize,
     limit_bytes: usize,
     /// At least what the objects cost; in steps, so that most allocations need not look at it.
     charge: Charge,
@@ -123,6 +127,8 @@ const CHARGED_BYTES: usize = 256 << 10;
 
 const FIRST_THRESHOLD_BYTES: usize = 4 << 20;
 
+const FIRST_THRESHOLD_HOSTS: usize = 1 << 10;
+
 impl Heap {
     pub(crate) fn new(limit_bytes: usize, collection: Collection, budget: &Budget) -> Heap {
         Heap {
@@ -130,6 +136,8 @@ impl Heap {
             objects: Vec::new(),
             bytes: 0,
             threshold_bytes: FIRST_THRESHOLD_BYTES,
+            hosts: 0,
+            threshold_hosts: FIRST_THRESHOLD_HOSTS,
             limit_bytes,
             collection,
             pending_marks: Vec::new(),
@@ -140,10 +148,11 @@ impl Heap {
         }
     }
 
-    /// Whether a collection should come before an allocation of `bytes`.
-    pub(crate) fn is_due(&self, bytes: usize) -> bool {
+    /// Whether a collection should come before an allocation, which takes `bytes`.
+    pub(crate) fn is_due(&self, allocation: &Allocation, bytes: usize) -> bool {
         self.collection == Collection::EveryAllocation
             || self.bytes.saturating_add(bytes) > self.threshold_bytes
+            || self.hosts >= self.threshold_hosts && matches!(allocation, Allocation::Host(_))
     }
 
     /// A new object where no collection should come before it and there is room.
@@ -153,7 +162,7 @@ impl Heap {
         allocation: Allocation,
     ) -> Result<NonNull<VmObject>, Allocation> {
         match Heap::size_bytes(&allocation) {
-            Some(bytes) if !self.is_due(bytes) => self.allocate(allocation),
+            Some(bytes) if !self.is_due(&allocation, bytes) => self.allocate(allocation),
             _ => Err(allocation),
         }
     }
@@ -193,6 +202,7 @@ impl Heap {
             object.write(VmObject { ty, kind, marked_by: 0, len });
             if let Allocation::Host(host) = allocation {
                 VmObject::contents(object.as_ptr()).cast::<HostObject>().write(host);
+                self.hosts += 1;
             }
         }
         self.bytes += bytes;
@@ -368,10 +378,12 @@ impl Heap {
                 self.objects.swap_remove(i);
                 let (bytes, host) = free(object);
                 self.bytes -= bytes;
+                self.hosts -= usize::from(host.is_some());
                 hosts.extend(host);
             }
         }
         self.threshold_bytes = (self.bytes.saturating_mul(2)).max(FIRST_THRESHOLD_BYTES);
+        self.threshold_hosts = self.hosts.saturating_mul(2).max(FIRST_THRESHOLD_HOSTS);
         let charged = self.cost_bytes().next_multiple_of(CHARGED_BYTES) as u64;
         if charged < self.charge.bytes() {
             // To hold less is never refused.
@@ -450,7 +462,7 @@ impl Heap {
 impl Heap {
     /// Frees all objects: the store goes, or begins anew, and nobody uses what refers to them any more.
     pub(crate) fn free_all(&mut self, panics: &mut FirstPanic) {
-        self.bytes = 0;
+        (self.bytes, self.hosts) = (0, 0);
         // SAFETY: the store drops or empties what refers to an object next, and no guest runs in it; what is drained is not in the list any more.
         panics.drop_all(self.objects.drain(..).filter_map(|object| unsafe { free(object) }.1));
     }

@@ -94,3 +94,20 @@ fn sorting_in_portions_sorts_and_loses_nothing_when_it_is_given_up() {
         }
     }
 }
+
+#[test]
+fn a_number_of_objects_of_the_host_makes_a_collection_due() {
+    let budget = Budget::new(None, "the limit");
+    let (mut heap, record) = (heap(&budget, 0, 0), record(&budget));
+    let host = || Allocation::Host(Arc::new(()));
+    for _ in 0..3 {
+        let count = (0..).take_while(|_| heap.allocate_if_not_due(host()).is_ok()).take(1 << 20).count();
+        assert_eq!(count, FIRST_THRESHOLD_HOSTS, "their own bytes would be let grow to thousands more");
+        // What guests make of their own is counted in bytes alone.
+        assert!(heap.allocate_if_not_due(Allocation::Exception(1)).is_ok());
+        heap.begin_collection(record.interrupt_handle());
+        let mut freed = Vec::new();
+        heap.sweep(&mut freed);
+        assert!(heap.end_collection() && freed.len() == FIRST_THRESHOLD_HOSTS && heap.hosts == 0);
+    }
+}

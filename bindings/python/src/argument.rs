@@ -1,6 +1,5 @@
 //! What functions for Python are given, with sentences where it is something else: which parameter, what it must be, and what came.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +7,7 @@ use std::time::Duration;
 use pyo3::PyTypeInfo;
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyMapping, PyString};
+use pyo3::types::{PyByteArray, PyBytes, PyMapping, PyMemoryView, PyString};
 
 use crate::error::{Result, refused};
 
@@ -101,11 +100,11 @@ impl<'py, N: fmt::Display> Argument<'_, 'py, N> {
         if let Ok(bytes) = self.value.cast::<PyByteArray>() {
             return Ok(bytes.to_vec());
         }
-        let buffer = pyo3::buffer::PyBuffer::<u8>::get(self.value);
-        match buffer {
-            Ok(buffer) => buffer.to_vec(self.value.py()),
-            Err(_) => Err(self.wrong(&format!("bytes{or}"))),
-        }
+        // Whatever its elements are.
+        let view = PyMemoryView::from(self.value).map_err(|_| self.wrong(&format!("bytes{or}")))?;
+        let bytes = view.call_method0("tobytes");
+        view.call_method0("release")?;
+        Ok(bytes?.cast::<PyBytes>()?.as_bytes().to_vec())
     }
 
     /// Any number of texts.
@@ -123,16 +122,16 @@ impl<'py, N: fmt::Display> Argument<'_, 'py, N> {
     }
 
     /// Texts by names.
-    pub(crate) fn texts_by_name(&self) -> Result<HashMap<String, String>> {
+    pub(crate) fn texts_by_name(&self) -> Result<Vec<(String, String)>> {
         self.by_name("a dict of str to str", |value| value.text())
     }
 
-    /// A mapping whose keys are texts.
+    /// A mapping whose keys are texts, in its order.
     pub(crate) fn by_name<T>(
         &self,
         wanted: &str,
         read: impl Fn(Argument<'_, 'py, String>) -> Result<T>,
-    ) -> Result<HashMap<String, T>> {
+    ) -> Result<Vec<(String, T)>> {
         let mapping = self.value.cast::<PyMapping>().map_err(|_| self.wrong(wanted))?;
         let items = mapping.items()?;
         let item = |item: Bound<'py, PyAny>| {

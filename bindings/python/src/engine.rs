@@ -7,7 +7,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
 use crate::argument::argument;
-use crate::error::{OrRaise, Result};
+use crate::error::{OrRaise, Result, refused};
+use crate::finalizing::or_stay;
 
 /// What modules are made for, and what bounds them. One is enough for a process.
 ///
@@ -56,7 +57,18 @@ impl Module {
     fn new(py: Python<'_>, engine: &Bound<'_, PyAny>, source: &Bound<'_, PyAny>) -> Result<Module> {
         let engine = argument("engine", engine).of_class::<Engine>(Engine::WANTED)?;
         let bytes = match source.cast::<PyString>() {
-            Ok(text) => text.to_str()?.as_bytes().to_vec(),
+            Ok(text) => {
+                let text = text.to_str()?;
+                let made = Module::from_bytes(py, &engine.get().engine, text.as_bytes().to_vec());
+                // Text that is WebAssembly has parentheses.
+                return if made.is_err() && !text.contains('(') {
+                    Err(refused(format!(
+                        "source: a str is a module's text, which {text:?} is not; Module.from_file(engine, path) reads a file"
+                    )))
+                } else {
+                    made
+                };
+            }
             Err(_) => argument("source", source).bytes_or(", or a str in the text format")?,
         };
         Module::from_bytes(py, &engine.get().engine, bytes)
@@ -85,6 +97,11 @@ impl Module {
             .collect()
     }
 
+    fn __repr__(&self) -> String {
+        let (imports, exports) = (self.module.imports().count(), self.module.exports().count());
+        format!("<innkeeper.Module: imports {imports}, exports {exports}>")
+    }
+
     /// The module's bytes.
     #[getter]
     fn bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
@@ -101,12 +118,13 @@ impl Module {
 
     /// The module that bytes are, in binary or as text.
     pub(crate) fn from_bytes(py: Python<'_>, engine: &::innkeeper::Engine, bytes: Vec<u8>) -> Result<Module> {
-        Ok(Module { module: py.detach(|| ::innkeeper::Module::new(engine, bytes)).or_raise(py)? })
+        let module = or_stay(|| py.detach(|| ::innkeeper::Module::new(engine, bytes)));
+        Ok(Module { module: module.or_raise(py)? })
     }
 
     /// The module in a file.
     pub(crate) fn from_path(py: Python<'_>, engine: &::innkeeper::Engine, path: PathBuf) -> Result<Module> {
-        let module = py.detach(|| ::innkeeper::Module::from_file(engine, path));
+        let module = or_stay(|| py.detach(|| ::innkeeper::Module::from_file(engine, path)));
         Ok(Module { module: module.or_raise(py)? })
     }
 }

@@ -20,7 +20,8 @@ create_exception!(
     innkeeper,
     Trap,
     Error,
-    "The guest trapped: `message` says how, `frames` where, the functions that were active, innermost first. `str` is the message."
+    "The guest trapped: `message` says how, `code` too, in words for programs (`deadline_exceeded`), and `frames` where, the functions that were active, innermost first. `str` is the \
+     message."
 );
 
 create_exception!(
@@ -40,7 +41,7 @@ pub(crate) fn describe(module: &Bound<'_, PyModule>) -> PyResult<()> {
     add(module, "Exit", exit)?;
     let trap = c"{'message': property(lambda self: str(self.args[0]) if self.args else ''), \
            'frames': property(lambda self: str(self.args[1]) if len(self.args) > 1 else ''), \
-           'backtrace': property(lambda self: self.frames), \
+           'backtrace': property(lambda self: self.frames), 'code': '', \
            '__str__': lambda self: self.message}";
     add(module, "Trap", trap)
 }
@@ -66,15 +67,47 @@ pub(crate) fn exception(py: Python<'_>, error: &HostError) -> PyErr {
         return Exit::new_err(code);
     }
     match error.trap() {
-        Some(trap) => Trap::new_err((trap.to_string(), error.backtrace().to_string())),
+        Some(trap) => {
+            let raised = Trap::new_err((trap.to_string(), error.backtrace().to_string()));
+            tell(py, &raised, "code", code(&trap));
+            raised
+        }
         None => {
-            let raised = Error::new_err(error.to_string());
+            let raised = Error::new_err(in_pythons_words(error.to_string()));
             if !error.backtrace().frames().is_empty() {
                 tell(py, &raised, "backtrace", error.backtrace().to_string());
             }
             raised
         }
     }
+}
+
+/// A trap's name, as `unreachable` and `out_of_fuel`.
+fn code(trap: &impl std::fmt::Debug) -> String {
+    let mut code = String::new();
+    for letter in format!("{trap:?}").chars() {
+        if letter.is_uppercase() && !code.is_empty() {
+            code.push('_');
+        }
+        code.push(letter.to_ascii_lowercase());
+    }
+    code
+}
+
+/// What the library for Rust says, where it names what Python does not have.
+fn in_pythons_words(message: String) -> String {
+    const WORDS: [(&str, &str); 3] = [
+        ("; load it with `Component::new`", ", and components are not for Python yet"),
+        (
+            "a shared memory cannot be borrowed as a slice; `Memory::read` and `Memory::write` copy",
+            "a shared memory has no view; `read` and `write` copy",
+        ),
+        (
+            "; correct the path, or let the directory take more",
+            "; correct the path, or put less into it: 64 MiB is the most, each file counting as somewhat more than it has",
+        ),
+    ];
+    WORDS.iter().fold(message, |message, (rust, python)| message.replace(rust, python))
 }
 
 /// Has an exception tell something more, in its dictionary. Where Python refuses that, it does not.

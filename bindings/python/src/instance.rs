@@ -1,9 +1,9 @@
 //! Instances, and what they export: functions and globals.
 
-use ::innkeeper::{AsContextMut, Extern, FuncType, StoreContextMut, Val, ValType};
+use ::innkeeper::{AsContextMut, Extern, ExternType, FuncType, StoreContextMut, Val, ValType};
 use pyo3::exceptions::{PyKeyError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyIterator, PyList, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::argument::argument;
@@ -32,8 +32,32 @@ impl Instance {
     fn __getitem__(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> Result<Py<PyAny>> {
         let name = argument("the name of an export", name).text()?;
         let export = self.store.get().with(|store| self.instance.get_export(&store, &name))?;
-        let export = export.ok_or_else(|| PyKeyError::new_err(format!("no export is called {name}")))?;
+        let export = match export {
+            Some(export) => export,
+            None => return Err(self.lacks(&name)?),
+        };
         to_python(py, &self.store, export)
+    }
+
+    /// Over the names of what it exports, as a dict's.
+    fn __iter__<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyIterator>> {
+        PyList::new(py, self.exports()?)?.try_iter()
+    }
+
+    fn __len__(&self) -> Result<usize> {
+        Ok(self.exports()?.len())
+    }
+
+    /// The names of what it exports, so that `dict(instance)` has it all.
+    fn keys(&self) -> Result<Vec<String>> {
+        self.exports()
+    }
+
+    fn __repr__(&self) -> String {
+        match self.exports() {
+            Ok(names) => format!("<innkeeper.Instance with {}>", listed(&names)),
+            Err(_) => String::from("<innkeeper.Instance>"),
+        }
     }
 
     fn __contains__(&self, name: &Bound<'_, PyAny>) -> Result<bool> {
@@ -46,6 +70,23 @@ impl Instance {
     }
 }
 
+impl Instance {
+    /// That there is no export of a name, but others.
+    fn lacks(&self, name: &str) -> Result<PyErr> {
+        Ok(PyKeyError::new_err(format!("no export is called {name}: there is {}", listed(&self.exports()?))))
+    }
+}
+
+/// The first names of some.
+fn listed(names: &[String]) -> String {
+    const MOST: usize = 8;
+    match names.len() {
+        0 => String::from("none"),
+        many if many > MOST => format!("{} and {} more", names[..MOST].join(", "), many - MOST),
+        _ => names.join(", "),
+    }
+}
+
 fn to_python(py: Python<'_>, owner: &Py<Store>, item: Extern) -> Result<Py<PyAny>> {
     Ok(match item {
         Extern::Func(func) => {
@@ -53,7 +94,7 @@ fn to_python(py: Python<'_>, owner: &Py<Store>, item: Extern) -> Result<Py<PyAny
             func.into_pyobject(py)?.into_any().unbind()
         }
         Extern::Memory(memory) => {
-            Memory { store: owner.clone_ref(py), memory }.into_pyobject(py)?.into_any().unbind()
+            Memory::new(owner.clone_ref(py), memory).into_pyobject(py)?.into_any().unbind()
         }
         Extern::Global(global) => {
             Global { store: owner.clone_ref(py), global }.into_pyobject(py)?.into_any().unbind()
@@ -94,7 +135,8 @@ impl Func {
         let types = self.ty.params();
         if args.len() != types.len() {
             let (takes, given) = (types.len(), args.len());
-            return Err(PyTypeError::new_err(format!("the function takes {takes} values, not {given}")));
+            let values = if takes == 1 { "value" } else { "values" };
+            return Err(PyTypeError::new_err(format!("the function takes {takes} {values}, not {given}")));
         }
         let _references = self.has_references.then(|| self.store.get().references());
         let params = self.store.get().with(|mut store| {
@@ -110,6 +152,10 @@ impl Func {
         let outcome = Store::run(self.store.bind(py), |store| self.func.call(store, &params, &mut results))?;
         outcome.or_raise(py)?;
         self.store.get().with(|store| value::results_to_python(py, store, &self.store, &results))?
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<innkeeper.Func {}>", self.ty)
     }
 
     /// Its type, in words.
@@ -132,6 +178,13 @@ pub(crate) struct Global {
 
 #[pymethods]
 impl Global {
+    fn __repr__(&self) -> String {
+        match self.store.get().with(|store| self.global.ty(&store)) {
+            Ok(Ok(ty)) => format!("<innkeeper.Global {}>", ExternType::Global(ty)),
+            _ => String::from("<innkeeper.Global>"),
+        }
+    }
+
     /// Its value.
     #[getter]
     fn value(&self, py: Python<'_>) -> Result<Py<PyAny>> {

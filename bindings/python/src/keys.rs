@@ -1,16 +1,17 @@
 //! WASI's keys as Python gives them.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use ::innkeeper::wasi::keys::{self, Access, Capture, DirKey, Sink, StdinKey, StdoutKey};
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple};
+use pyo3::types::{PyBytes, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::argument::{Argument, argument};
 use crate::error::{Result, refused};
+use crate::finalizing::or_stay;
+use crate::greenlets;
 use crate::objects::{Held, Objects};
 
 /// Bytes of a stream that are kept where nothing is said of it.
@@ -18,19 +19,22 @@ const CAPTURED_BYTES: usize = 64 << 20;
 
 /// What WASI lets a guest reach: nothing but what is named here.
 ///
-/// `args`: its arguments, the program's name first. `env`: its variables. `dirs`: triples of a directory, the guest's name for it, and `"ro"`, `"rw"` or `"cow"` (the guest's changes
+/// Directories have the order they are given in, `dirs` before `tmp`; none of the guest's names may be there twice. `args`: its arguments, the program's name first. `env`: its variables. `dirs`: triples of a directory, the guest's name for it, and `"ro"`, `"rw"` or `"cow"` (the guest's changes
 /// are its own). `tmp`: directories in memory, by the guest's name, with the files that are in them at first. `stdin`: bytes, or `"inherit"`. `stdout`, `stderr`: `"capture"`,
 /// `"inherit"`, or a function that is called with the bytes; otherwise what is written disappears.
 #[pyclass(frozen, module = "innkeeper")]
 pub(crate) struct Keys {
     args: Vec<String>,
-    env: HashMap<String, String>,
+    env: Vec<(String, String)>,
     dirs: Vec<(PathBuf, String, Access)>,
-    tmp: HashMap<String, HashMap<String, Vec<u8>>>,
+    tmp: Vec<(String, Files)>,
     stdin: StdinKey,
     stdout: Output,
     stderr: Output,
 }
+
+/// Files in a directory in memory, by their paths.
+type Files = Vec<(String, Vec<u8>)>;
 
 /// Where what a guest writes goes.
 pub(crate) enum Output {
@@ -58,15 +62,17 @@ impl Keys {
         };
         let tmp =
             tmp.map(|value| argument("tmp", value).by_name("a dict of directories to their files", files));
-        Ok(Keys {
+        let keys = Keys {
             args: args.map_or(Ok(Vec::new()), |value| argument("args", value).texts())?,
-            env: env.map_or(Ok(HashMap::new()), |value| argument("env", value).texts_by_name())?,
+            env: env.map_or(Ok(Vec::new()), |value| argument("env", value).texts_by_name())?,
             dirs: dirs.map_or(Ok(Vec::new()), directories)?,
             tmp: tmp.transpose()?.unwrap_or_default(),
             stdin: stdin.map_or(Ok(StdinKey::Empty), input)?,
             stdout: Output::new("stdout", stdout)?,
             stderr: Output::new("stderr", stderr)?,
-        })
+        };
+        keys.check()?;
+        Ok(keys)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
@@ -79,6 +85,32 @@ impl Keys {
 
 impl Keys {
     pub(crate) const WANTED: &str = "innkeeper.Keys";
+
+    /// That each directory has a name of its own, and each file in memory a path in its directory.
+    fn check(&self) -> Result<()> {
+        let guests =
+            self.dirs.iter().map(|(_, guest, _)| guest).chain(self.tmp.iter().map(|(guest, _)| guest));
+        let mut names = Vec::new();
+        for guest in guests {
+            // As a guest would call it.
+            let name = DirKey::temporary(guest, 0).guest;
+            if names.contains(&name) {
+                return Err(refused(format!("two directories are called {guest:?} for the guest")));
+            }
+            names.push(name);
+        }
+        for (guest, files) in &self.tmp {
+            for (path, _) in files {
+                if path.starts_with('/') || path.ends_with('/') {
+                    let meant = path.trim_matches('/');
+                    return Err(refused(format!(
+                        "tmp[{guest:?}]: {path:?} is no path of a file in that directory; it neither begins nor ends with a slash, as in {meant:?}"
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
 
     /// Those of a whole program, whose name comes before its arguments, and whose output is kept.
     pub(crate) fn of_program(self, name: String) -> Keys {
@@ -139,22 +171,32 @@ impl Output {
             }
             Output::Function(function) => {
                 let function = objects.hold(function.clone_ref(py));
-                (StdoutKey::Sink(Sink::new(Writer(function))), None)
+                (StdoutKey::Sink(Sink::new(Writer { function, objects: Arc::clone(objects) })), None)
             }
         }
     }
 }
 
-/// Calls a function of Python's with what is written.
-struct Writer(Held);
+/// Calls a function of Python's with what is written. What that raises ends the guest.
+struct Writer {
+    function: Held,
+    objects: Arc<Objects>,
+}
 
 impl std::io::Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        Python::attach(|py| {
-            let function = self.0.get(py).ok_or(std::io::ErrorKind::BrokenPipe)?;
-            let called = function.call1(py, (pyo3::types::PyBytes::new(py, bytes),));
-            called.map(|_| bytes.len()).map_err(std::io::Error::other)
-        })
+        let call = |py: Python<'_>| {
+            let function = self.function.get(py).ok_or(std::io::ErrorKind::BrokenPipe)?;
+            let function = function.bind(py);
+            let called = PyTuple::new(py, [PyBytes::new(py, bytes)])
+                .and_then(|arguments| greenlets::in_function(py, || or_stay(|| function.call1(&arguments))));
+            called.map(|_| bytes.len()).map_err(|raised| {
+                self.objects.end_guest(raised);
+                std::io::Error::other("the function that the output goes to has failed")
+            })
+        };
+        // Within and without, since Python's lock is asked for in both places.
+        or_stay(|| Python::attach(|py| or_stay(|| call(py))))
     }
 
     fn flush(&mut self) -> std::io::Result<()> {

@@ -53,6 +53,10 @@ impl File {
         let bytes = bytes.map_err(|error| {
             let of = if matches!(error, HostError::FileTooLarge) {
                 format!(": it has more than {} bytes (max_bytes)", self.most_bytes)
+            } else if self.path.as_bytes().starts_with(b"/") {
+                let whole = String::from_utf8_lossy(self.path.as_bytes());
+                let within = whole.strip_prefix(self.directory.trim_end_matches('/')).unwrap_or(&whole);
+                format!(": the path is one in the directory, such as {:?}", within.trim_start_matches('/'))
             } else {
                 format!(": {error}")
             };

@@ -1,7 +1,8 @@
 //! Innkeeper for Python: the classes of the module `innkeeper`, over the embedding API alone.
 //!
 //! [`engine`] has what is shared (engines and modules), [`store`] one guest's state and who may use it when, [`linker`] what guests are given, [`instance`] what they export,
-//! [`memory`] their memory as a buffer, [`objects`] what of Python's a store refers to, [`keys`] WASI's keys, [`run`] whole programs, [`left`] what they leave, [`value`] what passes between Python and a guest, [`argument`] what functions are given, and [`error`] what can go wrong.
+//! [`memory`] their memory as a buffer, [`objects`] what of Python's a store refers to, [`keys`] WASI's keys, [`run`] whole programs, [`left`] what they leave, [`value`] what passes between Python and a guest, [`argument`] what functions are given, and [`error`] what can go wrong. [`lock`],
+//! [`greenlets`] and [`finalizing`] have what Python asks of guests that call it: its lock, one stack at a time, and threads that it ends.
 //!
 //! Must stay true: a guest runs without Python's lock, so that other threads of Python go on, unless Python can see its memory meanwhile; a store is used by one thread at
 //! a time, and whoever comes second gets an error.
@@ -11,10 +12,14 @@
 mod argument;
 mod engine;
 mod error;
+mod finalizing;
+mod greenlets;
 mod instance;
 mod keys;
 mod left;
 mod linker;
+#[allow(unsafe_code, reason = "takes and gives Python's lock for a guest that runs")]
+mod lock;
 #[allow(unsafe_code, reason = "hands a guest's memory to Python")]
 mod memory;
 mod objects;
@@ -43,8 +48,11 @@ mod innkeeper {
     #[pymodule_export]
     use crate::store::Store;
 
+    use pyo3::types::PyModuleMethods;
+
     #[pymodule_init]
     fn init(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         crate::error::describe(module)
     }
 }

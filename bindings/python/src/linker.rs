@@ -3,18 +3,22 @@
 use std::collections::HashMap;
 
 use ::innkeeper::wasi::p1;
-use ::innkeeper::{AsContextMut, Caller, Error as HostError, Extern, ExternType, FuncType, InstancePre, Val};
+use ::innkeeper::{
+    AsContextMut, Caller, Error as HostError, ErrorKind, Extern, ExternType, FuncType, InstancePre, Val,
+};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::argument::argument;
 use crate::engine::{Engine, Module};
-use crate::error::{OrRaise, Result, refused};
+use crate::error::{OrRaise, Result, exception, refused};
+use crate::finalizing::or_stay;
 use crate::instance::{Func, Global, Instance};
+use crate::lock::PythonsLock;
 use crate::memory::Memory;
 use crate::objects::FunctionId;
-use crate::store::{self, Data, Store};
+use crate::store::{Data, Store};
 use crate::value;
 
 /// Names of what guests import, and what they get for them.
@@ -23,21 +27,29 @@ pub(crate) struct Linker {
     linker: ::innkeeper::Linker<Data>,
     /// Functions of Python's, whose types are those that a module imports them with.
     functions: HashMap<(String, String), (FunctionId, Py<PyAny>)>,
+    /// Whether WASI is there.
+    has_wasi: bool,
 }
+
+/// The modules that WASI 0.1 is imported from.
+const WASI: [&str; 2] = ["wasi_snapshot_preview1", "wasi_unstable"];
 
 #[pymethods]
 impl Linker {
     #[new]
     fn new(engine: &Bound<'_, PyAny>) -> Result<Linker> {
         let engine = argument("engine", engine).of_class::<Engine>(Engine::WANTED)?;
-        let linker = ::innkeeper::Linker::new(&engine.get().engine);
-        Ok(Linker { linker, functions: HashMap::new() })
+        let mut linker = ::innkeeper::Linker::new(&engine.get().engine);
+        linker.allow_shadowing(true);
+        Ok(Linker { linker, functions: HashMap::new(), has_wasi: false })
     }
 
     /// Defines an item under the names of a module and of its own: a function of Python's, or a `Func`, `Memory` or `Global` of the store that is instantiated in.
     ///
     /// A function of Python's is called with the values that the guest passes, and gives nothing, one value, or several. An exception that it raises ends the guest, and comes
     /// back from the call that the guest is in.
+    ///
+    /// What is defined last under a name is what it stands for, whatever it is, from the next `instantiate` on; so also with `define_instance` and `define_wasi`.
     fn define(
         slf: &Bound<'_, Self>,
         module: &Bound<'_, PyAny>,
@@ -60,29 +72,50 @@ impl Linker {
         } else {
             return Err(argument("item", item).wrong("a function, a memory or a global"));
         };
-        slf.try_borrow_mut()?.linker.define(&module, &name, item).map(drop).or_raise(slf.py())
+        let mut this = slf.try_borrow_mut()?;
+        this.linker.define(&module, &name, item).map(drop).or_raise(slf.py())?;
+        let before = this.functions.remove(&(module, name));
+        drop(this);
+        drop(before);
+        Ok(())
     }
 
     /// Defines all that an instance exports under the name of a module.
     fn define_instance(
-        &mut self,
-        py: Python<'_>,
+        slf: &Bound<'_, Self>,
         module: &Bound<'_, PyAny>,
         instance: &Bound<'_, PyAny>,
     ) -> Result<()> {
         let module = argument("module", module).text()?;
         let instance = argument("instance", instance).of_class::<Instance>("an innkeeper.Instance")?;
         let Instance { store, instance } = instance.get();
-        let linker = &mut self.linker;
+        let mut this = slf.try_borrow_mut()?;
         let define = |mut store: ::innkeeper::StoreContextMut<'_, Data>| {
-            linker.instance(store.as_context_mut(), &module, *instance).map(drop)
+            this.linker.instance(store.as_context_mut(), &module, *instance)?;
+            let names = instance.exports(&store).into_iter().map(|(name, _)| (module.clone(), name));
+            Ok::<_, HostError>(names.filter_map(|name| this.functions.remove(&name)).collect::<Vec<_>>())
         };
-        store.get().with(define)?.or_raise(py)
+        let before = store.get().with(define)?.or_raise(slf.py())?;
+        drop(this);
+        drop(before);
+        Ok(())
     }
 
     /// Defines WASI 0.1, with the keys that each store has.
-    fn define_wasi(&mut self, py: Python<'_>) -> Result<()> {
-        p1::add_to_linker(&mut self.linker, |data: &mut Data| &mut data.wasi).or_raise(py)
+    fn define_wasi(slf: &Bound<'_, Self>) -> Result<()> {
+        let mut this = slf.try_borrow_mut()?;
+        p1::add_to_linker(&mut this.linker, |data: &mut Data| &mut data.wasi).or_raise(slf.py())?;
+        this.has_wasi = true;
+        let before: Vec<_> =
+            this.functions.extract_if(|(module, _), _| WASI.contains(&module.as_str())).collect();
+        drop(this);
+        drop(before);
+        Ok(())
+    }
+
+    fn __repr__(&self) -> String {
+        let wasi = if self.has_wasi { ", and WASI" } else { "" };
+        format!("<innkeeper.Linker with {} of Python's functions{wasi}>", self.functions.len())
     }
 
     /// Makes an instance of a module in a store, and runs its start function if it has one.
@@ -95,7 +128,7 @@ impl Linker {
         let store = argument("store", store).of_class::<Store>(Store::WANTED)?;
         let module = argument("module", module).of_class::<Module>(Module::WANTED)?;
         // The start function may call one that uses the linker.
-        let pre = slf.try_borrow_mut()?.resolve(py, store.get(), &module.get().module).or_raise(py)?;
+        let pre = slf.try_borrow_mut()?.resolve(py, store.get(), &module.get().module)?;
         let made = Store::run(&store, |store| pre.instantiate(store))?;
         Ok(Instance { store: store.unbind(), instance: made.or_raise(py)? })
     }
@@ -118,21 +151,30 @@ impl Linker {
         py: Python<'_>,
         store: &Store,
         module: &::innkeeper::Module,
-    ) -> std::result::Result<InstancePre<Data>, HostError> {
-        let Linker { linker, functions, .. } = self;
-        // Another module may import a function of Python's with another type.
-        linker.allow_shadowing(true);
+    ) -> Result<InstancePre<Data>> {
+        let Linker { linker, functions, has_wasi } = self;
         for import in module.imports() {
             let function = functions.get(&(import.module.to_owned(), import.name.to_owned()));
-            if let (Some((id, function)), ExternType::Func(ty)) = (function, &import.ty) {
-                store.objects.know(py, *id, function);
-                let name = format!("{}.{}", import.module, import.name);
-                let called = function_of_python(*id, name, ty.clone());
-                linker.func_new(import.module, import.name, ty.clone(), called)?;
-            }
+            let Some((id, function)) = function else { continue };
+            let name = format!("{}.{}", import.module, import.name);
+            let ExternType::Func(ty) = &import.ty else {
+                return Err(refused(format!(
+                    "the module imports {name} as {}, and a function of Python's is defined under that name",
+                    import.ty
+                )));
+            };
+            store.objects.know(py, *id, function);
+            // Another module may import it with another type.
+            let called = function_of_python(*id, name, ty.clone());
+            linker.func_new(import.module, import.name, ty.clone(), called).or_raise(py)?;
         }
-        linker.allow_shadowing(false);
-        linker.instantiate_pre(module)
+        linker.instantiate_pre(module).map_err(|error| {
+            let is_link = matches!(error.kind(), ErrorKind::Link(_));
+            if is_link && !*has_wasi && module.imports().any(|import| WASI.contains(&import.module)) {
+                return refused(format!("{error}; Linker.define_wasi() defines WASI"));
+            }
+            exception(py, &error)
+        })
     }
 }
 
@@ -145,14 +187,17 @@ fn function_of_python(
 {
     let called_as = CalledAs { id, name, ty };
     move |mut caller, params, results| {
-        let (called, has_views) = Python::attach(|py| {
+        let mut call = |py: Python<'_>| {
             let Some(owner) = caller.data().owner.as_ref().map(|owner| owner.clone_ref(py)) else {
                 return (Err(refused("the store is about to go")), false);
             };
-            let called = called_as.call(py, &owner, &mut caller, (params, results));
+            let called = called_as.call(py, &owner, &mut caller, (params, &mut *results));
             (called, owner.get().has_views())
-        });
-        store::guest_goes_on(has_views);
+        };
+        // Within and without, since Python's lock is asked for in both places.
+        let (called, has_views) = or_stay(|| Python::attach(|py| or_stay(|| call(py))));
+        // The function may have made views of the guest's memory, or dropped them.
+        PythonsLock::hold(has_views);
         called.map_err(HostError::from_host)
     }
 }
@@ -178,7 +223,8 @@ impl CalledAs {
         let arguments =
             params.iter().map(|value| value::to_python(py, caller.as_context_mut(), owner, *value));
         let arguments = PyTuple::new(py, arguments.collect::<Result<Vec<_>>>()?)?;
-        let returned = store.in_function(caller, || function.bind(py).call1(arguments))?;
+        let function = function.bind(py);
+        let returned = store.in_function(py, caller, || or_stay(|| function.call1(&arguments)))?;
         let name = self.name.as_str();
         let given =
             value::results_from_python(caller.as_context_mut(), (store, name), self.ty.results(), &returned)?;

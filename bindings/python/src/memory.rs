@@ -1,10 +1,12 @@
 //! A guest's memory: reads, writes, and the buffer that `memoryview(memory)` shows.
 //!
-//! Must stay true: a view's bytes stay where they are for as long as it lives (memories of 32 bits never move, which the engine is told, and nothing of a store goes before the
-//! store, which the memory holds, and which is not closed while there is a view), and no guest of the store runs without Python's lock meanwhile (`crate::store`), so that nobody changes them
+//! Must stay true: the bytes that were ever shown stay where they are for as long as the object that has shown them, also where its view was given back: `numpy` keeps just the object
+//! and the address. (Memories of 32 bits never move, which the engine is told; nothing of a store goes before the store, which the memory holds; and one that is closed keeps its
+//! memories until no object is left that has shown them.) While there is a view the store is not closed, and no guest of the store runs without Python's lock meanwhile (`crate::store`), so that nobody changes them
 //! behind Python's back.
 
 use std::ffi::c_int;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ::innkeeper::{AsContextMut, IndexType};
 use pyo3::exceptions::PyBufferError;
@@ -18,10 +20,27 @@ use crate::error::{OrRaise, Result, refused};
 use crate::store::Store;
 
 /// A linear memory. `memoryview(memory)` sees its bytes where they are, as far as it has grown by then; while there is such a view, Python's other threads wait for the guest.
+/// (Not for an array of `numpy` that was made of the memory itself, which keeps no view: it can change beneath whoever reads it while the guest runs.)
 #[pyclass(frozen, module = "innkeeper")]
 pub(crate) struct Memory {
     pub(crate) store: Py<Store>,
     pub(crate) memory: ::innkeeper::Memory,
+    /// Whether it has ever shown its bytes.
+    was_shown: AtomicBool,
+}
+
+impl Memory {
+    pub(crate) fn new(store: Py<Store>, memory: ::innkeeper::Memory) -> Memory {
+        Memory { store, memory, was_shown: AtomicBool::new(false) }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        if *self.was_shown.get_mut() {
+            self.store.get().drop_shown();
+        }
+    }
 }
 
 #[pymethods]
@@ -66,6 +85,16 @@ impl Memory {
         self.store.get().with(|store| self.memory.size(&store))?.or_raise(py)
     }
 
+    fn __repr__(&self) -> String {
+        let held = self.store.get().with(|store| self.memory.size(&store));
+        match held {
+            Ok(Ok(pages)) => {
+                format!("<innkeeper.Memory of {pages} {}>", if pages == 1 { "page" } else { "pages" })
+            }
+            _ => String::from("<innkeeper.Memory>"),
+        }
+    }
+
     fn __len__(&self, py: Python<'_>) -> Result<usize> {
         self.store.get().with(|store| self.memory.data_size(&store))?.or_raise(py)
     }
@@ -74,7 +103,7 @@ impl Memory {
     /// Python calls it, with a buffer of its own to fill.
     unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> Result<()> {
         let py = slf.py();
-        let Memory { store, memory } = slf.get();
+        let Memory { store, memory, was_shown } = slf.get();
         let (start, size) = store.get().with(|mut store| {
             if memory.ty(&store).or_raise(py)?.index == IndexType::I64 {
                 return Err(PyBufferError::new_err("a memory of 64 bits may move: use read and write"));
@@ -87,6 +116,9 @@ impl Memory {
         match unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), start.cast(), size, 0, flags) } {
             0 => {
                 store.get().add_view();
+                if !was_shown.swap(true, Ordering::AcqRel) {
+                    store.get().add_shown();
+                }
                 Ok(())
             }
             _ => Err(PyErr::fetch(py)),

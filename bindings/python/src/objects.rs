@@ -8,8 +8,9 @@
 
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use ::innkeeper::InterruptHandle;
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
@@ -26,7 +27,11 @@ impl FunctionId {
 
 /// The table.
 #[derive(Default)]
-pub(crate) struct Objects(Mutex<Table>);
+pub(crate) struct Objects {
+    table: Mutex<Table>,
+    /// Ends the guest; set where functions of Python's get its output.
+    pub(crate) stop: OnceLock<InterruptHandle>,
+}
 
 #[derive(Default)]
 struct Table {
@@ -36,6 +41,8 @@ struct Table {
     held: Vec<Option<Py<PyAny>>>,
     /// Numbers that nothing has.
     free: Vec<usize>,
+    /// What a function has raised that the guest's output goes to.
+    raised: Option<PyErr>,
 }
 
 /// An object of Python's that a guest or its host holds, as a number; the table forgets it when this is dropped.
@@ -46,7 +53,7 @@ pub(crate) struct Held {
 
 impl Objects {
     fn lock(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets guests of the store call a function.
@@ -75,6 +82,22 @@ impl Objects {
         Held { objects: Arc::clone(self), number }
     }
 
+    /// Ends the guest with what a function has raised that its output goes to; the first counts.
+    pub(crate) fn end_guest(&self, raised: PyErr) {
+        let mut table = self.lock();
+        let others = if table.raised.is_none() { table.raised.replace(raised) } else { Some(raised) };
+        drop(table);
+        drop(others);
+        if let Some(stop) = self.stop.get() {
+            stop.interrupt();
+        }
+    }
+
+    /// What the guest was ended with.
+    pub(crate) fn take_raised(&self) -> Option<PyErr> {
+        self.lock().raised.take()
+    }
+
     /// Shows the collector every object.
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         let table = self.lock();
@@ -87,8 +110,9 @@ impl Objects {
         let mut table = self.lock();
         let functions = mem::take(&mut table.functions);
         let held: Vec<_> = table.held.iter_mut().filter_map(Option::take).collect();
+        let raised = table.raised.take();
         drop(table);
-        drop((functions, held));
+        drop((functions, held, raised));
     }
 }
 

@@ -8,7 +8,8 @@ use pyo3::types::{PyBytes, PyString};
 
 use crate::argument::argument;
 use crate::engine::{self, Module};
-use crate::error::{Error, OrRaise, Result, exception, tell};
+use crate::error::{Error, OrRaise, Result, exception, refused, tell};
+use crate::finalizing::or_stay;
 use crate::keys::Keys;
 use crate::left;
 
@@ -88,7 +89,7 @@ pub(crate) fn run(
     let (mut keys, stdout, stderr) = keys.of_program(name).open(py, &Default::default());
     keys.limits.wall_time = deadline;
     let wasi = Context::new(&keys).or_raise(py)?;
-    let ended = py.detach(|| p1::run_in(module.engine(), &module, &wasi));
+    let ended = or_stay(|| py.detach(|| p1::run_in(module.engine(), &module, &wasi)));
     let kept = |capture: Option<::innkeeper::wasi::keys::Capture>| {
         capture.map_or_else(Vec::new, |kept| kept.contents())
     };
@@ -123,7 +124,14 @@ fn loaded(
     if is_path {
         let path = given.path()?;
         let name = path.file_name().map_or_else(unnamed, |name| name.to_string_lossy().into_owned());
-        return Ok((Module::from_path(py, &engine, path)?.module, name));
+        let is_text = path.as_os_str().as_encoded_bytes().trim_ascii_start().starts_with(b"(");
+        let is_there = path.exists();
+        return match Module::from_path(py, &engine, path) {
+            Err(_) if is_text && !is_there => Err(refused(
+                "program: a str is the path of a file; bytes, or Module(engine, text), are a module in the text format",
+            )),
+            module => Ok((module?.module, name)),
+        };
     }
     let bytes = given.bytes_or(", the path of a file, or an innkeeper.Module")?;
     Ok((Module::from_bytes(py, &engine, bytes)?.module, unnamed()))

@@ -5,10 +5,10 @@
 //! it refers to in turn are its [`Objects`]: so Python's garbage collector sees every cycle that a store is part of.
 //!
 //! Must stay true: a caller is there for others from when a function of Python's begins until it ends, on its own thread, and is taken away before it goes. A guest whose memory
-//! Python can see runs with Python's lock, whenever the view was made: before the call, or by a function of Python's that the guest has called ([`PythonsLock`]).
+//! Python can see runs with Python's lock, whenever the view was made: before the call, or by a function of Python's that the guest has called ([`PythonsLock`]). What was ever seen of
+//! its memories stays mapped until nobody has an object that shows it ([`Store::add_shown`]).
 //! Nothing in the engine's store is a reference of Python's, except while its guest runs ([`Data::owner`]).
 
-use std::cell::Cell;
 use std::ffi::OsString;
 use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,9 +17,8 @@ use std::thread::{self, ThreadId};
 
 use ::innkeeper::wasi::keys::Capture;
 use ::innkeeper::wasi::p1::Context;
-use ::innkeeper::{AsContextMut, Backtrace, Caller, StoreContextMut};
+use ::innkeeper::{AsContextMut, Backtrace, Caller, Metering, StoreContextMut};
 use pyo3::exceptions::PyBufferError;
-use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
@@ -27,8 +26,11 @@ use pyo3::{PyTraverseError, PyVisit};
 use crate::argument::argument;
 use crate::engine::Engine;
 use crate::error::{OrRaise, Result, refused};
+use crate::finalizing::or_stay;
+use crate::greenlets;
 use crate::keys::Keys;
 use crate::left;
+use crate::lock::PythonsLock;
 use crate::objects::Objects;
 
 /// What a guest's functions of the host see.
@@ -42,12 +44,12 @@ pub(crate) struct Data {
 /// Who may use the store.
 enum State {
     Idle(Box<::innkeeper::Store<Data>>),
-    /// The guest runs, or somebody uses the store.
-    Busy,
+    /// The guest runs, or somebody uses the store, on this thread.
+    Busy(ThreadId),
     /// A function of Python's runs, on this thread.
     InFunction(ThreadId, CallerOfFunction),
-    /// There is no guest any more.
-    Closed,
+    /// There is no guest any more; but its memories, where Python may still have addresses of them.
+    Closed(Option<Box<::innkeeper::Store<Data>>>),
 }
 
 /// The caller of a function of Python's, for as long as that runs.
@@ -65,6 +67,8 @@ pub(crate) struct Store {
     state: Mutex<State>,
     /// How many views of its memories Python has.
     views: AtomicUsize,
+    /// How many objects there are that have shown memories of its, in views that may be gone.
+    shown: AtomicUsize,
     pub(crate) objects: Arc<Objects>,
     stdout: Option<Capture>,
     stderr: Option<Capture>,
@@ -99,34 +103,49 @@ impl Store {
         let mut context = used.context();
         // Until `used` is dropped, if the store was idle.
         context.data_mut().owner.get_or_insert_with(|| slf.clone().unbind());
-        if store.has_views() {
-            let _lock = PythonsLock::kept();
-            return Ok(work(context));
+        let is_seen = store.has_views();
+        let done = or_stay(|| {
+            py.detach(|| {
+                let _lock = PythonsLock::given_up();
+                PythonsLock::hold(is_seen);
+                work(context)
+            })
+        });
+        drop(used);
+        match store.objects.take_raised() {
+            None => Ok(done),
+            Some(raised) => Err(raised),
         }
-        Ok(py.detach(|| {
-            let _lock = PythonsLock::given_up();
-            work(context)
-        }))
     }
 
     fn take(&self) -> Result<Used<'_>> {
+        let this = thread::current().id();
+        greenlets::check()?;
         let mut state = self.state();
         match &*state {
-            State::Closed => Err(refused("the store is closed")),
-            State::Busy => Err(refused("the store is in use: its guest runs, on another thread")),
-            State::InFunction(thread, _) if *thread != thread::current().id() => Err(refused(
+            State::Closed(_) => Err(refused("the store is closed")),
+            State::Busy(thread) if *thread == this => Err(refused(
+                "the store is in use, by this thread itself: of what runs in the middle of a call, only functions that the guest imports can use its store",
+            )),
+            State::Busy(_) => Err(refused("the store is in use: its guest runs, on another thread")),
+            State::InFunction(thread, _) if *thread != this => Err(refused(
                 "the store is in use: its guest has called a function of Python's, on another thread",
             )),
-            _ => Ok(Used { store: self, state: mem::replace(&mut *state, State::Busy) }),
+            _ => Ok(Used { store: self, state: mem::replace(&mut *state, State::Busy(this)) }),
         }
     }
 
-    /// Lets the thread use the store, of which `caller` tells, while `work` is under way.
-    pub(crate) fn in_function<R>(&self, caller: &mut Caller<'_, Data>, work: impl FnOnce() -> R) -> R {
+    /// Lets the thread use the store, of which `caller` tells, while `work` is under way, a function of Python's.
+    pub(crate) fn in_function<R>(
+        &self,
+        py: Python<'_>,
+        caller: &mut Caller<'_, Data>,
+        work: impl FnOnce() -> R,
+    ) -> R {
         let caller = CallerOfFunction((&raw mut *caller).cast());
         let _ends = Ends(self);
         *self.state() = State::InFunction(thread::current().id(), caller);
-        work()
+        greenlets::in_function(py, work)
     }
 
     /// Lets go, when what this gives is dropped, of the references that were made meanwhile outside of functions of Python's: what Python has of them are its own objects.
@@ -148,6 +167,28 @@ impl Store {
     pub(crate) fn drop_view(&self) {
         self.views.fetch_sub(1, Ordering::AcqRel);
     }
+
+    /// One more object that shows a memory of its to Python: somebody may have addresses of it until the object goes.
+    pub(crate) fn add_shown(&self) {
+        self.shown.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// One less.
+    pub(crate) fn drop_shown(&self) {
+        self.shown.fetch_sub(1, Ordering::AcqRel);
+        self.drop_what_nobody_sees();
+    }
+
+    /// Lets go of the memories of a store that is closed, once nobody can have an address of them.
+    fn drop_what_nobody_sees(&self) {
+        let mut state = self.state();
+        let unseen = match &mut *state {
+            State::Closed(kept) if self.shown.load(Ordering::Acquire) == 0 => kept.take(),
+            _ => None,
+        };
+        drop(state);
+        drop(unseen);
+    }
 }
 
 /// See [`Store::references`].
@@ -164,65 +205,12 @@ impl Drop for References<'_> {
     }
 }
 
-/// Before the guest goes on after a function of Python's, which may have made views of its memory, or dropped them.
-pub(crate) fn guest_goes_on(has_views: bool) {
-    PythonsLock::hold(has_views);
-}
-
-thread_local! {
-    /// What to let go of Python's lock with, where the innermost guest on this thread was called without it and has it after all; none where that guest was called with it, and
-    /// outside of guests.
-    static LOCK: Cell<Option<Held>> = const { Cell::new(None) };
-}
-
-/// Whether a guest that was called without Python's lock has it.
-type Held = Option<ffi::PyGILState_STATE>;
-
-/// A guest's call, with or without Python's lock, until this is dropped; the lock is then let go if the guest was called without it and has got it meanwhile. What holds for the
-/// guest that has called this one through Python is put back.
-struct PythonsLock(Option<Held>);
-
-impl PythonsLock {
-    /// For a guest that is called without the lock.
-    fn given_up() -> PythonsLock {
-        PythonsLock(LOCK.replace(Some(None)))
-    }
-
-    /// For a guest that is called with the lock, and keeps it to its end.
-    fn kept() -> PythonsLock {
-        PythonsLock(LOCK.replace(None))
-    }
-
-    /// Takes the lock for the guest, or lets it go; nothing where the guest was called with it.
-    fn hold(is_wanted: bool) {
-        let Some(held) = LOCK.get() else { return };
-        LOCK.set(Some(match (held, is_wanted) {
-            // SAFETY: Python is there, since it has called the guest, and this thread has given its lock up, which `Store::run` sees to. Each is let go of once, below, in the
-            // opposite order: guests that call each other through Python end one by one.
-            (None, true) => Some(unsafe { ffi::PyGILState_Ensure() }),
-            (Some(state), false) => {
-                // SAFETY: it is what taking it has given, on this thread.
-                unsafe { ffi::PyGILState_Release(state) };
-                None
-            }
-            (held, _) => held,
-        }));
-    }
-}
-
-impl Drop for PythonsLock {
-    fn drop(&mut self) {
-        PythonsLock::hold(false);
-        LOCK.set(self.0);
-    }
-}
-
 /// The guest goes on when this is dropped: its caller is no longer there for anybody.
 struct Ends<'a>(&'a Store);
 
 impl Drop for Ends<'_> {
     fn drop(&mut self) {
-        *self.0.state() = State::Busy;
+        *self.0.state() = State::Busy(thread::current().id());
     }
 }
 
@@ -239,7 +227,7 @@ impl Used<'_> {
             // SAFETY: `in_function` has put it there, and has not returned: it runs on this thread (`take` has checked that), below this call. Meanwhile nobody else has
             // it, since the state is busy, and whoever handed it to `in_function` has lent it exclusively.
             State::InFunction(_, caller) => unsafe { (*caller.0).as_context_mut() },
-            State::Busy | State::Closed => unreachable!("`take` takes a store that nobody uses"),
+            State::Busy(_) | State::Closed(_) => unreachable!("`take` takes a store that nobody uses"),
         }
     }
 }
@@ -250,7 +238,7 @@ impl Drop for Used<'_> {
             State::Idle(store) => store.data_mut().owner.take(),
             _ => None,
         };
-        *self.store.state() = mem::replace(&mut self.state, State::Busy);
+        *self.store.state() = mem::replace(&mut self.state, State::Closed(None));
         drop(owner);
     }
 }
@@ -268,7 +256,7 @@ impl Store {
     ) -> Result<Store> {
         let engine = argument("engine", engine).of_class::<Engine>(Engine::WANTED)?;
         let keys = keys.map(|keys| argument("keys", keys).of_class::<Keys>(Keys::WANTED)).transpose()?;
-        let objects = Arc::default();
+        let objects: Arc<Objects> = Arc::default();
         let opened = keys.map(|keys| keys.get().open(py, &objects));
         let (keys, stdout, stderr) = opened.unwrap_or_default();
         let wasi = Context::new(&keys).or_raise(py)?;
@@ -282,10 +270,17 @@ impl Store {
             builder = builder.deadline(argument("deadline", deadline).seconds()?);
         }
         if let Some(fuel) = fuel {
-            builder = builder.fuel(argument("fuel", fuel).count()?);
+            let units = argument("fuel", fuel).count()?;
+            if engine.config().metering == Metering::Off {
+                return Err(refused("the engine counts no fuel: Engine(fuel=True) does"));
+            }
+            builder = builder.fuel(units);
         }
-        let state = Mutex::new(State::Idle(Box::new(builder.build().or_raise(py)?)));
-        Ok(Store { state, views: AtomicUsize::new(0), objects, stdout, stderr })
+        let store = builder.build().or_raise(py)?;
+        // There is none yet.
+        let _ = objects.stop.set(store.interrupt_handle());
+        let state = Mutex::new(State::Idle(Box::new(store)));
+        Ok(Store { state, views: AtomicUsize::new(0), shown: AtomicUsize::new(0), objects, stdout, stderr })
     }
 
     /// Has whatever the guest does end with a trap so many seconds from now, and every later call at once, until this is called again; none: takes the deadline back.
@@ -301,6 +296,9 @@ impl Store {
 
     /// Ends the guest and gives back all that it holds: memories, open files, functions of Python's. What it has written and is kept can still be read; everything else of the store is
     /// refused from now on. A closed store can be closed again.
+    ///
+    /// A store that has a `memoryview` is not closed. Memories of which there was one stay where they are until the `Memory` objects are gone that have shown them, since an array of
+    /// `numpy` keeps nothing else.
     fn close(&self) -> Result<()> {
         if self.has_views() {
             return Err(PyBufferError::new_err(
@@ -309,13 +307,24 @@ impl Store {
         }
         let mut state = self.state();
         let store = match &*state {
-            State::Closed => return Ok(()),
-            State::Idle(_) => mem::replace(&mut *state, State::Closed),
+            State::Closed(_) => return Ok(()),
+            State::Idle(_) => mem::replace(&mut *state, State::Closed(None)),
             _ => return Err(refused("a store is closed between its guest's calls, not in one")),
         };
         drop(state);
         // What goes with it may be Python's, and use the store, which is closed by now.
-        drop(store);
+        if let State::Idle(mut store) = store {
+            if self.shown.load(Ordering::Acquire) == 0 {
+                drop(store);
+            } else {
+                // Its files go, and what it has of Python's, below.
+                if let Ok(none) = Context::new(&::innkeeper::wasi::keys::Keys::default()) {
+                    store.data_mut().wasi = none;
+                }
+                *self.state() = State::Closed(Some(store));
+                self.drop_what_nobody_sees();
+            }
+        }
         self.objects.clear();
         Ok(())
     }
@@ -327,6 +336,20 @@ impl Store {
     #[pyo3(signature = (*_why))]
     fn __exit__(&self, _why: &Bound<'_, PyTuple>) -> Result<()> {
         self.close()
+    }
+
+    /// Lets go of the objects that were given to guests (as `externref`) and that these do not refer to any more. It is done now and then anyway, by how many there are: but nobody can
+    /// tell how large they are.
+    fn collect_garbage(&self) -> Result<()> {
+        self.with(|mut store| store.gc())
+    }
+
+    fn __repr__(&self) -> &'static str {
+        match &*self.state() {
+            State::Idle(_) => "<innkeeper.Store>",
+            State::Busy(_) | State::InFunction(..) => "<innkeeper.Store whose guest runs>",
+            State::Closed(_) => "<innkeeper.Store that is closed>",
+        }
     }
 
     /// In a function that the guest has called: the guest's functions that have led there, innermost first, one a line, as a trap's; empty outside.

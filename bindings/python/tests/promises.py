@@ -1,5 +1,6 @@
 """What the bindings promise; run by `cargo test -p innkeeper-python`."""
 
+import array
 import gc
 import os
 import pathlib
@@ -386,8 +387,8 @@ class Garbage(unittest.TestCase):
         closed = [
             call, lambda: memory.read(0, 1), lambda: memory.write(0, b"x"), lambda: memory.grow(1), lambda: memory.pages,
             lambda: len(memory), lambda: memoryview(memory), lambda: value.value, lambda: instance["call"],
-            lambda: instance.exports, lambda: "call" in instance, lambda: store.fuel, lambda: store.set_deadline(1),
-            lambda: store.denials, lambda: store.files("/"), lambda: store.read_file("/", "x"), lambda: store.backtrace(),
+            lambda: instance.exports, lambda: list(instance), lambda: len(instance), lambda: "call" in instance, lambda: store.fuel, lambda: store.set_deadline(1),
+            store.collect_garbage, lambda: store.denials, lambda: store.files("/"), lambda: store.read_file("/", "x"), lambda: store.backtrace(),
             lambda: linker.define_instance("m", instance), lambda: linker.instantiate(store, Module(ENGINE, "(module)")),
         ]
         for number, use in enumerate(closed):
@@ -438,6 +439,11 @@ class Arguments(unittest.TestCase):
             return call
 
         memory, store = guest["memory"], Store(ENGINE)
+        kept = Store(ENGINE, Keys(tmp={"/w": {}}))
+        shared = instance('(module (memory (export "memory") 1 1 shared))')
+        wasi = '(module (import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32))))'
+        named = Linker(ENGINE)
+        named.define("h", "f", print)
         module = Module(ENGINE, "(module)")
         cases = [
             (lambda: Engine(max_memory="1"), "max_memory must be an int, not str"),
@@ -507,6 +513,16 @@ class Arguments(unittest.TestCase):
             (gives(None), "host.two must give 2 values, not None"),
             (gives((1,)), "host.two must give 2 values, not 1"),
             (gives((1, "x")), r"result 2 of host.two \(f64\) must be a float, not str"),
+            (lambda: Module(ENGINE, "hello.wat"), "source: a str is a module's text.*Module.from_file"),
+            (lambda: innkeeper.run("(module)"), "program: a str is the path of a file.*text format"),
+            (lambda: Store(ENGINE, fuel=1), r"the engine counts no fuel: Engine\(fuel=True\) does"),
+            (lambda: Module(ENGINE, "(component)"), "components are not for Python yet"),
+            (lambda: kept.read_file("/w", "/w/a/b"), 'the path is one in the directory, such as "a/b"'),
+            (lambda: kept.read_file("/w", "/a/b"), 'the path is one in the directory, such as "a/b"'),
+            (lambda: innkeeper.run(b"(module)", tmp={"/w": {"a/../../b": b""}}), "cannot put"),
+            (lambda: memoryview(shared["memory"]), "a shared memory has no view; `read` and `write` copy"),
+            (lambda: Linker(ENGINE).instantiate(store, Module(ENGINE, wasi)), r"fd_write.*; Linker.define_wasi\(\) defines WASI"),
+            (lambda: named.instantiate(store, Module(ENGINE, '(module (import "h" "f" (global i32)))')), "imports h.f as .*i32.*, and a function of Python's"),
             (lambda: innkeeper.run(5), "program must be bytes, the path of a file, or an innkeeper.Module, not int"),
             (lambda: innkeeper.run(b"", deadline="1"), "deadline must be a number of seconds, not str"),
             (lambda: innkeeper.run(b"", max_memory="1"), "max_memory must be an int, not str"),
@@ -514,8 +530,11 @@ class Arguments(unittest.TestCase):
         ]
         for call, sentence in cases:
             with self.subTest(sentence=sentence):
-                with self.assertRaisesRegex((TypeError, OverflowError, Error), sentence):
+                with self.assertRaisesRegex((TypeError, OverflowError, Error, BufferError), sentence) as raised:
                     call()
+                # Names of Rust's are for programs in Rust.
+                for rust in ("::", "allow_shadowing", "Config"):
+                    self.assertNotIn(rust, str(raised.exception))
 
     def test_what_can_stand_for_it_is_taken(self):
         module = Module(ENGINE, bytearray(b"\0asm\1\0\0\0"))
@@ -524,7 +543,9 @@ class Arguments(unittest.TestCase):
         memory = instance('(module (memory (export "memory") 1))')["memory"]
         memory.write(0, bytearray(b"ab"))
         memory.write(2, memoryview(b"cd"))
-        self.assertEqual(memory.read(0, 4), b"abcd")
+        memory.write(4, array.array("i", [-1, 2]))
+        memory.write(12, memoryview(b"e.f.")[::2])
+        self.assertEqual(memory.read(0, 14), b"abcd\xff\xff\xff\xff\2\0\0\0ef")
 
     def test_errors_of_their_methods_come_through(self):
         class Bad:
@@ -659,6 +680,7 @@ class Threads(unittest.TestCase):
             (func (export "hang") (call $f (i32.const 0))
                 (loop $l (i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (i32.const 1))) (br $l)))
             (func (export "nested") (call $f (i32.const 1)) (loop $l (br $l)))
+            (func (export "drops") (call $f (i32.const 2)) (loop $l (br $l)))
             (func (export "lets_go") (call $f (i32.const 0)) (call $f (i32.const 2)) (loop $l (br $l))))"""
         views, ticks, done = [], [], threading.Event()
 
@@ -677,9 +699,12 @@ class Threads(unittest.TestCase):
 
         thread = threading.Thread(target=tick)
         thread.start()
-        for name, are_others_seen in (("hang", False), ("nested", False), ("lets_go", True), ("hang", False)):
+        cases = (("hang", False), ("nested", False), ("lets_go", True), ("drops", True), ("hang", False))
+        for name, are_others_seen in cases:
             store = Store(ENGINE, deadline=0.2)
             guest = instance(text, store, f=f)
+            if name == "drops":
+                views.append(memoryview(guest["memory"]))
             time.sleep(0.02)
             before = time.monotonic()
             self.assertRaises(Trap, guest[name])

@@ -20,6 +20,16 @@ fn library_folder() -> PathBuf {
 
 #[test]
 fn what_the_module_for_python_promises() {
+    run("promises.py");
+}
+
+#[test]
+fn what_python_does_around_guests() {
+    run("surroundings.py");
+}
+
+/// Runs a file of tests.
+fn run(tests: &str) {
     let named = std::env::var_os("INNKEEPER_PYTHON");
     let must_be_there = named.is_some();
     let python = named.unwrap_or_else(|| "python3".into());
@@ -37,7 +47,7 @@ fn what_the_module_for_python_promises() {
     std::os::unix::fs::symlink(&library, module).expect("a link");
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let ran = Command::new(&python)
-        .arg(here.join("tests/promises.py"))
+        .arg(here.join("tests").join(tests))
         .env("PYTHONPATH", folder.path())
         .output()
         .expect("Python runs");

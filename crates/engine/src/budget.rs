@@ -411,6 +411,14 @@ impl Charge {
         Ok(())
     }
 
+    /// Has another charge of the same budget and kind hold so much of this, or all where that is less: nothing is released in between.
+    pub fn hand_over(&mut self, bytes: u64, to: &mut Charge) {
+        let is_alike = self.kind == to.kind && Arc::ptr_eq(&self.budget.0, &to.budget.0);
+        let bytes = if is_alike { bytes.min(self.bytes) } else { 0 };
+        self.bytes -= bytes;
+        to.bytes += bytes;
+    }
+
     /// Makes it `bytes`, as [`Budget::charge_quietly`] does; false where it stays as it is.
     #[must_use]
     pub fn set_quietly(&mut self, bytes: u64) -> bool {

@@ -12,13 +12,13 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use http::uri;
-use http_body_util::BodyExt as _;
 use innkeeper_component::InstancePre;
 use innkeeper_engine::{Error, ErrorKind, Store, Trap};
 use innkeeper_wasi::exit_code;
 use innkeeper_wasi::host::{Host, OpenKeys};
 use innkeeper_wasi::p2::Context;
 
+use crate::body::holding;
 use crate::p2::INCOMING_HANDLER;
 use crate::p3::HANDLER;
 use crate::server::{Account, InstanceUse};
@@ -238,7 +238,7 @@ impl Handler for Proxy {
 
 /// The response that a guest has given, which may go on.
 fn respond(given: Option<Given>, goes_on: Option<(Guest, Account)>) -> Result<Response, Failure> {
-    let (Head { status, headers, charge: _charge }, content) = match given {
+    let (Head { status, headers }, content) = match given {
         Some(Given::Response(head, content)) => (head, content),
         Some(Given::Failed(code)) => {
             return Err(Failure::Guest(format!("the guest has answered by an error: {code}")));
@@ -266,10 +266,11 @@ fn respond(given: Option<Given>, goes_on: Option<(Guest, Account)>) -> Result<Re
         });
         rest.abort_handle()
     });
+    let (headers, charge) = headers.into_parts();
     let body = match content {
-        Content::Pipe(pipe) => Sent::new(pipe, worker).boxed_unsync(),
-        Content::Passed(body) => body,
-        Content::Nothing => empty(),
+        Content::Pipe(pipe) => holding(Sent::new(pipe, worker), charge),
+        Content::Passed(body) => holding(body, charge),
+        Content::Nothing => holding(empty(), charge),
     };
     let mut response = http::Response::new(body);
     *response.status_mut() = status;

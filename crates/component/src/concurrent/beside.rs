@@ -35,12 +35,17 @@ impl Func {
         let under_way = UnderWay { accessor: accessor.clone(), wanted: Arc::default() };
         let (telling, wanted) = (Telling(Arc::clone(&told)), Arc::clone(&under_way.wanted));
         let begun = accessor.with(move |mut store| {
-            // Held to the end: whoever gives the call up finds it either not begun, or with its task.
-            let mut wanted = lock(&wanted);
-            let Wanted::Yes(task) = &mut *wanted else { return Ok(Begun::Returned(None)) };
+            if matches!(*lock(&wanted), Wanted::No) {
+                return Ok(Begun::Returned(None));
+            }
+            // Nothing is locked meanwhile: a function of the host that the guest calls may drop the very future that waits for it.
             let begun = begin_call(&mut store, func, (params, room), telling)?;
             if let Begun::Task(key) = begun {
-                *task = Some(key);
+                match &mut *lock(&wanted) {
+                    Wanted::Yes(task) => *task = Some(key),
+                    // Whoever gave it up has found no task yet.
+                    Wanted::No => give_up(&mut store, key),
+                }
             }
             Ok::<_, Error>(begun)
         });
@@ -142,11 +147,14 @@ impl<T: 'static> Drop for UnderWay<T> {
     fn drop(&mut self) {
         let wanted = std::mem::replace(&mut *lock(&self.wanted), Wanted::No);
         let Wanted::Yes(Some(key)) = wanted else { return };
-        self.accessor.later(move |store| {
-            let state = store.attachment::<State>();
-            if give_up_task(state, key) {
-                state.concurrent.given_up.push(key);
-            }
-        });
+        self.accessor.later(move |store| give_up(store, key));
+    }
+}
+
+/// Nobody asks for a task's result any more: it is cancelled, and goes on as one that nobody waits for.
+fn give_up<T: 'static>(store: &mut StoreContextMut<'_, T>, key: Key<Task>) {
+    let state = store.attachment::<State>();
+    if give_up_task(state, key) {
+        state.concurrent.given_up.push(key);
     }
 }

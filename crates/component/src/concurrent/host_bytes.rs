@@ -15,7 +15,7 @@ use super::accessor::Accessor;
 use super::copy::{Part, is_bytes};
 use super::end::Shared;
 use super::host_end::{
-    Copied, Exchanged, HostCopy, HostEnd, StreamReader, StreamWriter, Told, What, begin, meet_guest,
+    Copied, Exchanged, HostCopy, HostEnd, Read, StreamReader, StreamWriter, Told, What, begin, meet_guest,
 };
 use super::{Key, Waitable};
 use crate::abi::check_range;
@@ -276,7 +276,7 @@ pub(super) fn splice<T: 'static>(
         match (still_waits, &copy.what) {
             (true, _) => waits.push(copy),
             (false, What::Serve(_)) => copy.stop(),
-            (false, What::Read(_)) => copy.end(read.take()),
+            (false, What::Read(_)) => copy.end(read.take().map(Read::of_host)),
             (false, What::Write(..)) => copy.end(None),
         }
     }

@@ -2,14 +2,14 @@
 //!
 //! What a guest asks for goes from its memory to what the host has at hand and back, without a buffer in between: whoever comes first waits. How much one read takes, the host says, and not the guest.
 //!
-//! Must stay true: a copy that nobody waits for any more has moved nothing since then. An end that is dropped is told to the other one by the next who lets the store's threads run.
+//! Must stay true: what was read is charged until whoever reads has it (what it then keeps, it charges for itself). A copy that nobody waits for any more has moved nothing since then. An end that is dropped is told to the other one by the next who lets the store's threads run.
 //!
 //! Not here: bytes that go between a guest's memory and what the host has open, without a value in between (`host_bytes`).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use innkeeper_engine::{AsContextMut, Error, StoreContextMut};
+use innkeeper_engine::{AsContextMut, Charge, Error, StoreContextMut};
 
 use super::accessor::Accessor;
 use super::copy::{Part, part_of_end};
@@ -69,9 +69,22 @@ struct Telling {
 /// How a copy of the host's has ended.
 pub(super) struct Copied {
     pub(super) count: usize,
-    pub(super) list: Option<List>,
+    pub(super) list: Option<Read>,
     /// Whether the other end was dropped.
     pub(super) is_dropped: bool,
+}
+
+/// Elements that were read, with what is charged for them where they are a guest's: who reads may be long in coming.
+pub(super) struct Read {
+    list: List,
+    _charge: Option<Charge>,
+}
+
+impl Read {
+    /// What goes from one end of the host's to the other is the host's own.
+    pub(super) fn of_host(list: List) -> Read {
+        Read { list, _charge: None }
+    }
 }
 
 impl Told {
@@ -146,10 +159,10 @@ impl HostCopy {
     }
 
     /// Says that it has ended, if only because the other end is gone.
-    pub(super) fn end(self, read: Option<List>) {
+    pub(super) fn end(self, read: Option<Read>) {
         let count = match self.what {
             What::Write(_, progress) => progress,
-            What::Read(_) => read.as_ref().map_or(0, List::len),
+            What::Read(_) => read.as_ref().map_or(0, |read| read.list.len()),
             What::Serve(_) => 0,
         };
         self.told.tell(Copied { count, list: read, is_dropped: true });
@@ -282,7 +295,7 @@ impl StreamReader {
         accessor: &Accessor<T>,
         most: usize,
     ) -> Result<Option<List>, Error> {
-        Ok(self.0.copy(accessor, What::Read(most.max(1))).await?.list)
+        Ok(self.0.copy(accessor, What::Read(most.max(1))).await?.list.map(|read| read.list))
     }
 }
 
@@ -346,7 +359,7 @@ impl FutureReader {
     /// # Errors
     /// Where what a guest has written is no value of the type; where the end is of another store.
     pub async fn read<T: 'static>(self, accessor: &Accessor<T>) -> Result<Option<Val>, Error> {
-        Ok(self.0.copy(accessor, What::Read(1)).await?.list.and_then(|list| list.get(0)))
+        Ok(self.0.copy(accessor, What::Read(1)).await?.list.and_then(|read| read.list.get(0)))
     }
 }
 
@@ -438,7 +451,7 @@ fn between(a: HostCopy, b: HostCopy) -> Option<HostCopy> {
     let read = part(list, *progress, count);
     *progress += count;
     let is_done = *progress == list.len();
-    reads.end(Some(read));
+    reads.end(Some(Read::of_host(read)));
     if is_done {
         writes.end(None);
         return None;
@@ -468,7 +481,7 @@ pub(super) fn meet<T: 'static>(
 
 /// What has come of a host's copy and a guest's that have met.
 pub(super) struct Exchanged {
-    read: Option<List>,
+    read: Option<Read>,
     /// Whether the guest's buffer is used up.
     is_full: bool,
     /// Whether there is something to tell the guest; else it waits on.
@@ -541,14 +554,14 @@ fn exchange<T: 'static>(
             }
             let read = match (element, count) {
                 (_, 0) => None,
-                (None, _) => Some(List::Vals(vec![Val::Tuple(Vec::new()); count])),
+                (None, _) => Some(Read::of_host(List::Vals(vec![Val::Tuple(Vec::new()); count]))),
                 (Some(element), count) => {
                     let (mut lends, mut strings) = (Lends::default(), StringShapes::new());
                     let to = (&mut lends, &mut strings);
-                    let (list, _charge) = with_lift(store, (&*side, Boundary::Host), to, |lift| {
+                    let (list, charge) = with_lift(store, (&*side, Boundary::Host), to, |lift| {
                         lift.list(at, count as u32, element)
                     })?;
-                    Some(list)
+                    Some(Read { list, _charge: charge })
                 }
             };
             (count, read)

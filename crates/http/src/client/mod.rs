@@ -13,7 +13,7 @@ mod tls;
 use std::sync::Arc;
 use std::time::Duration;
 
-use innkeeper_engine::BudgetKind;
+use innkeeper_engine::{BudgetKind, Charge};
 use innkeeper_wasi::host::{AllowedRequest, Host};
 
 use crate::Body;
@@ -42,10 +42,23 @@ pub(crate) struct Times {
     pub(crate) first_byte: Duration,
 }
 
-/// What the buffers of a connection take, about.
-const CONNECTION_COST_BYTES: u64 = 64 << 10;
+/// What the buffers of a connection take: what was read with a head stays beside what is read of the body.
+const CONNECTION_COST_BYTES: u64 = 128 << 10;
+
+/// Room for what a request takes that is on its way, and for the connection that carries it, until its answer's last byte: charged to the guest that sends it.
+#[derive(Debug)]
+pub(crate) struct RequestCharge(Charge);
 
 impl Client {
+    /// Room for a request, to ask for before it is begun.
+    ///
+    /// # Errors
+    /// Where the guest makes its host hold as much as it may.
+    pub(crate) fn room(&self, host: &Host) -> Result<RequestCharge, ErrorCode> {
+        let charge = host.budget().hold(BudgetKind::Buffer, CONNECTION_COST_BYTES);
+        Ok(RequestCharge(charge.map_err(|_| ErrorCode::ConnectionLimitReached)?))
+    }
+
     /// Sends a request, whose target has nothing but path and query, and gives the answer once its head is there.
     ///
     /// # Errors
@@ -53,12 +66,11 @@ impl Client {
     pub(crate) async fn send(
         &self,
         (host, allowed): (&Host, &AllowedRequest),
-        mut request: http::Request<Body>,
+        (mut request, RequestCharge(charge)): (http::Request<Body>, RequestCharge),
         times: Times,
     ) -> Result<http::Response<Body>, ErrorCode> {
         let origin = Origin::of(allowed.target());
-        let charge = host.budget().hold(BudgetKind::Buffer, CONNECTION_COST_BYTES);
-        let mut charge = Some(charge.map_err(|_| ErrorCode::ConnectionLimitReached)?);
+        let mut charge = Some(charge);
         while let Some(connection) = self.0.pool.take(&origin) {
             // What one guest may reach, another may not.
             let Ok(room) = host.reuse_for(allowed, connection.address) else { break };

@@ -26,7 +26,8 @@ pub(crate) async fn call(
         instance.get_typed_func(&mut *store, function)?;
     let context = store.data_mut();
     let request = IncomingRequest::new(context, request.into_parts(), scheme)?;
-    let request = context.push(request)?;
+    let room = context.room_with(request.held_bytes())?;
+    let request = context.push_into(room, request);
     let outparam = context.push(ResponseOutparam::new(answer))?;
     handle.call_async(&mut *store, (request, outparam)).await
 }

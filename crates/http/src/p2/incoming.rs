@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::task::{self, Poll, Waker};
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode, request, uri};
+use http::{StatusCode, request, uri};
 use innkeeper_component::{Borrowed, Resource};
-use innkeeper_engine::Error;
+use innkeeper_engine::{Budget, Error};
 use innkeeper_wasi::p2::{Context, Event, FindContext, Held, InputStream, Interface, Pollable};
 use tokio::runtime::Handle;
 
 use crate::Body;
-use crate::types::fields::{Fields, remove_forbidden};
-use crate::types::{ErrorCode, Method, Received, Scheme};
+use crate::types::fields::Fields;
+use crate::types::{ErrorCode, FieldMap, Method, Received, ReceivedResponse, Scheme, own_path};
 
 /// `wasi:http/types.incoming-request`
 #[derive(Debug)]
@@ -53,38 +53,48 @@ struct TrailersArrive(Arc<Received>);
 
 impl Held for IncomingRequest {
     const NAME: &'static str = "wasi:http/types incoming-request";
+    const COST_BYTES: u64 = Received::COST_BYTES;
 }
 
 impl Held for IncomingResponse {
     const NAME: &'static str = "wasi:http/types incoming-response";
+    const COST_BYTES: u64 = Received::COST_BYTES;
 }
 
 impl Held for IncomingBody {
     const NAME: &'static str = "wasi:http/types incoming-body";
+    const COST_BYTES: u64 = Received::COST_BYTES;
 }
 
 impl Held for FutureTrailers {
     const NAME: &'static str = "wasi:http/types future-trailers";
+    const COST_BYTES: u64 = Received::COST_BYTES;
 }
 
 impl IncomingRequest {
     /// A request that has come, with the scheme that its connection says.
     pub(super) fn new(
         cx: &Context,
-        (mut parts, body): (request::Parts, Body),
+        (parts, body): (request::Parts, Body),
         scheme: uri::Scheme,
     ) -> Result<IncomingRequest, Error> {
         let host = parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
         let authority = parts.uri.authority().map(uri::Authority::as_str).or(host).map(str::to_owned);
-        remove_forbidden(&mut parts.headers);
+        let budget = cx.host().budget();
         Ok(IncomingRequest {
             method: parts.method,
-            path: parts.uri.into_parts().path_and_query,
+            path: own_path(parts.uri),
             scheme: Some(scheme),
             authority,
-            headers: Fields::received(cx, parts.headers)?,
-            body: Some(IncomingBody::new(body, None)),
+            headers: Fields::received(FieldMap::received(parts.headers, budget)?),
+            body: Some(IncomingBody::new(body, None, budget)),
         })
+    }
+
+    /// Bytes that its parts take, for which room is asked with it.
+    pub(super) fn held_bytes(&self) -> usize {
+        let path = self.path.as_ref().map_or(0, |path| path.as_str().len());
+        path + self.authority.as_ref().map_or(0, String::len) + self.method.as_str().len()
     }
 }
 
@@ -92,29 +102,24 @@ impl IncomingResponse {
     /// A response that has come, whose next bytes come within a time, if there is one, by the timers of a runtime.
     pub(super) fn new(
         cx: &Context,
-        response: http::Response<Body>,
+        ReceivedResponse { status, headers, body }: ReceivedResponse,
         between_bytes: Option<(Duration, Handle)>,
-    ) -> Result<IncomingResponse, Error> {
-        let (mut parts, body) = response.into_parts();
-        remove_forbidden(&mut parts.headers);
-        Ok(IncomingResponse {
-            status: parts.status,
-            headers: Fields::received(cx, parts.headers)?,
-            body: Some(IncomingBody::new(body, between_bytes)),
-        })
+    ) -> IncomingResponse {
+        let body = IncomingBody::new(body, between_bytes, cx.host().budget());
+        IncomingResponse { status, headers: Fields::received(headers), body: Some(body) }
     }
 }
 
 impl IncomingBody {
-    fn new(body: Body, between_bytes: Option<(Duration, Handle)>) -> IncomingBody {
-        let received = Arc::new(Received::new(body, between_bytes));
+    fn new(body: Body, between_bytes: Option<(Duration, Handle)>, budget: &Budget) -> IncomingBody {
+        let received = Arc::new(Received::new(body, between_bytes, budget));
         IncomingBody { received, is_stream_taken: false }
     }
 }
 
 impl Event for TrailersArrive {
     fn poll_ready(&self, task: &mut task::Context<'_>) -> Poll<()> {
-        self.0.poll_trailers(task).map(drop)
+        self.0.poll_end(task)
     }
 }
 
@@ -177,12 +182,7 @@ fn trailers_now(
         Poll::Ready(arrived) => arrived,
     };
     let given = match arrived {
-        Ok(map) => Ok(map
-            .map(|map: HeaderMap| -> Result<_, Error> {
-                let fields = Fields::received(cx, map)?;
-                Ok(cx.push(fields)?)
-            })
-            .transpose()?),
+        Ok(map) => Ok(map.map(|map| cx.push(Fields::received(map))).transpose()?),
         Err(code) => Err(code),
     };
     cx.get_mut(trailers)?.is_taken = true;

@@ -137,7 +137,8 @@ pub(super) fn bind<T: Send + 'static>(
             |cx, (body, trailers)| {
                 let trailers = trailers.map(|trailers| cx.take(&trailers)).transpose()?;
                 let body = cx.take(&body)?;
-                Ok(body.pipe.finish(trailers.map(Fields::into_parts)))
+                let trailers = trailers.map(Fields::into_map).transpose()?;
+                Ok(body.pipe.finish(trailers))
             },
         );
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{self, Poll, Waker};
 use std::time::Duration;
 
-use http::{Request, Response, header};
+use http::{Request, header};
 use http_body_util::BodyExt as _;
 use innkeeper_component::{Borrowed, Resource};
 use innkeeper_engine::{Charge, Error};
@@ -18,8 +18,7 @@ use tokio::task::AbortHandle;
 use super::incoming::IncomingResponse;
 use super::outgoing::{OutgoingRequest, RequestOptions};
 use crate::client::Client;
-use crate::types::fields;
-use crate::types::{ErrorCode, Sent, runtime};
+use crate::types::{ErrorCode, ReceivedResponse, Sent, runtime};
 use crate::{Body, empty};
 
 /// `wasi:http/types.future-incoming-response`
@@ -31,8 +30,8 @@ pub(super) struct FutureIncomingResponse {
     task: AbortHandle,
 }
 
-/// An answer whose head was read, with what is charged for it until the guest takes it.
-type Answered = Result<(Response<Body>, Charge), ErrorCode>;
+/// An answer whose head was read, which is charged to the guest by then.
+type Answered = Result<ReceivedResponse, ErrorCode>;
 
 /// An answer that a task waits for.
 #[derive(Debug, Default)]
@@ -141,9 +140,8 @@ fn answer_now(
         None => None,
         Some(None) => Some(Err(())),
         Some(Some(Err(code))) => Some(Ok(Err(code))),
-        Some(Some(Ok((response, charge)))) => {
-            drop(charge);
-            let response = IncomingResponse::new(cx, response, between_bytes)?;
+        Some(Some(Ok(response))) => {
+            let response = IncomingResponse::new(cx, response, between_bytes);
             Some(Ok(Ok(cx.push_into(room, response))))
         }
     })
@@ -155,6 +153,8 @@ fn send(
     request: OutgoingRequest,
     options: RequestOptions,
 ) -> Result<FutureIncomingResponse, ErrorCode> {
+    // From now on, and not from when the task has its turn.
+    let room = client.room(cx.host())?;
     let (target, message, charge) = message(request)?;
     let allowed = cx.host().allow_request(target).map_err(|_| ErrorCode::HttpRequestDenied)?;
     let runtime = runtime()?;
@@ -163,29 +163,25 @@ fn send(
     let RequestOptions(times) = options;
     let (between_bytes, times) = (times.between_bytes, times.into());
     let task = runtime.spawn(async move {
-        let sent = client.send((&host, &allowed), message, times).await;
+        let sent = client.send((&host, &allowed), (message, room), times).await;
         drop(charge);
-        to.answer(sent.and_then(|mut response| {
-            let charge = fields::keep(response.headers_mut(), host.budget());
-            let charge = charge.map_err(|error| ErrorCode::InternalError(Some(error.to_string())))?;
-            Ok((response, charge))
-        }));
+        to.answer(sent.and_then(|response| ReceivedResponse::new(response, host.budget())));
     });
     Ok(FutureIncomingResponse { awaited, between_bytes, task: task.abort_handle(), runtime })
 }
 
 /// What a request is about, what is sent, and what is charged for its fields.
-fn message(request: OutgoingRequest) -> Result<(HttpTarget, Request<Body>, Option<Charge>), ErrorCode> {
+fn message(request: OutgoingRequest) -> Result<(HttpTarget, Request<Body>, Charge), ErrorCode> {
     let OutgoingRequest { head, headers, body } = request;
-    let (mut headers, charge) = headers.into_parts();
+    let mut headers = headers.into_map().map_err(ErrorCode::of_limit)?;
     let body = match body {
         // Whoever writes to it is told where it is not sent.
         Some(pipe) => Sent::new(pipe, None).boxed_unsync(),
         None => {
-            headers.remove(header::CONTENT_LENGTH);
+            headers.remove(&header::CONTENT_LENGTH);
             empty()
         }
     };
-    let (target, message) = head.message(headers)?;
+    let (target, message, charge) = head.message(headers)?;
     Ok((target, message.map(|()| body), charge))
 }

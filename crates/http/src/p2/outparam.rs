@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use innkeeper_component::Resource;
+use innkeeper_engine::Error;
 use innkeeper_wasi::p2::{FindContext, Held, Interface};
 
 use super::outgoing::OutgoingResponse;
@@ -36,7 +37,7 @@ pub(super) fn bind<T: Send + 'static>(types: &mut Interface<'_, T, impl FindCont
             "[static]response-outparam.set",
             |cx, (outparam, response)| {
                 let response = match response {
-                    Ok(response) => Ok(parts(cx.take(&response)?)),
+                    Ok(response) => Ok(parts(cx.take(&response)?)?),
                     Err(code) => Err(code),
                 };
                 cx.take(&outparam)?.0.give(response);
@@ -45,9 +46,8 @@ pub(super) fn bind<T: Send + 'static>(types: &mut Interface<'_, T, impl FindCont
         );
 }
 
-fn parts(response: OutgoingResponse) -> (Head, Content) {
+fn parts(response: OutgoingResponse) -> Result<(Head, Content), Error> {
     let OutgoingResponse { status, headers, body } = response;
-    let (headers, charge) = headers.into_parts();
-    let head = Head { status, headers, charge };
-    (head, body.map_or(Content::Nothing, Content::Pipe))
+    let head = Head { status, headers: headers.into_map()? };
+    Ok((head, body.map_or(Content::Nothing, Content::Pipe)))
 }

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{self, Poll, Waker};
 use std::time::Duration;
 
-use http::HeaderMap;
 use innkeeper_component::{
     Accessor, FutureAny, FutureOf, FutureReader, FutureWriter, Resource, ResourceAny, ResourceType, Running,
     Stopped, StreamAny, StreamOf, StreamWriter, Turn, Val, spawn,
@@ -20,7 +19,7 @@ use tokio::sync::oneshot;
 
 use crate::Body;
 use crate::types::fields::Fields;
-use crate::types::{ErrorCode, HttpLimits, Received};
+use crate::types::{ErrorCode, FieldMap, HttpLimits, Received};
 
 /// How a message was sent, or dealt with.
 pub(super) type Outcome = Result<(), ErrorCode>;
@@ -95,7 +94,8 @@ pub(super) fn consume<T: Send + 'static, F: FindContext<T>>(
             let (told, trailers) = FutureWriter::new(store.as_context_mut())?;
             let Receiving { body, between_bytes } = receiving;
             let body = body.into_inner().unwrap_or_else(PoisonError::into_inner);
-            let received = Arc::new(Received::new(body, between_bytes));
+            let budget = context(store.data_mut()).host().budget();
+            let received = Arc::new(Received::new(body, between_bytes, budget));
             let most_thrown_away = limits.body_buffer_bytes;
             spawn(store, async move {
                 let arrived = receive(&accessor, (&received, writer), res, most_thrown_away).await?;
@@ -114,7 +114,7 @@ async fn receive<T: 'static>(
     (received, mut writer): (&Arc<Received>, StreamWriter),
     res: FutureReader,
     most_thrown_away: usize,
-) -> Result<Result<Option<HeaderMap>, ErrorCode>, Error> {
+) -> Result<Result<Option<FieldMap>, ErrorCode>, Error> {
     let fill = {
         let received = Arc::clone(received);
         move |bytes: &mut [u8]| match received.poll_read(&mut now(), bytes) {
@@ -175,7 +175,7 @@ async fn tell<T: 'static>(
     accessor: &Accessor<T>,
     context: impl FindContext<T>,
     told: FutureWriter,
-    arrived: Result<Option<HeaderMap>, ErrorCode>,
+    arrived: Result<Option<FieldMap>, ErrorCode>,
 ) -> Result<(), Error> {
     let map = match arrived {
         Ok(Some(map)) => map,
@@ -191,8 +191,7 @@ async fn tell<T: 'static>(
     };
     let kept = accessor.with(move |mut store| {
         let cx = context(store.data_mut());
-        let fields = Fields::received(cx, map)?;
-        let rep = cx.push(fields)?.rep();
+        let rep = cx.push(Fields::received(map))?.rep();
         ResourceAny::new(store, &ResourceType::of::<Fields>(), rep)
     });
     let fields = kept.await?;

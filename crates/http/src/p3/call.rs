@@ -30,7 +30,8 @@ pub(crate) async fn call(
     let handle = instance.get_func(&mut *store, function).ok_or_else(missing)?;
     let context = store.data_mut();
     let request = Request::received(context, request.into_parts(), scheme)?;
-    let request = context.push(request)?.rep();
+    let room = context.room_with(request.held_bytes())?;
+    let request = context.push_into(room, request).rep();
     let request = ResourceAny::new(&mut *store, &ResourceType::of::<Request>(), request)?;
     let mut returned = [Val::Bool(false)];
     handle.call_async(&mut *store, &[Val::Resource(request)], &mut returned).await?;
@@ -62,8 +63,8 @@ async fn give(
     answer: &Answer,
 ) -> Result<Option<oneshot::Receiver<()>>, Error> {
     let Response { status, headers, body } = response;
-    let (headers, charge) = headers.into_parts();
-    let of = (Message::Response, &headers);
+    let headers = headers.into_map()?;
+    let of = (Message::Response, headers.map());
     let leaving = body.leave((accessor, itself), of).await?;
     let Leaving { content, sent, written } = match leaving {
         Ok(leaving) => leaving,
@@ -72,7 +73,7 @@ async fn give(
             return Ok(None);
         }
     };
-    answer.give(Ok((Head { status, headers, charge }, content)));
+    answer.give(Ok((Head { status, headers }, content)));
     if let Some(sent) = sent {
         // As far as this is known here: whoever asked has it.
         let _ = sent.send(Ok(()));

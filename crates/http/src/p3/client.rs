@@ -15,7 +15,7 @@ use super::response::Response;
 use super::sent::Leaving;
 use crate::client::Client;
 use crate::empty;
-use crate::types::{Content, ErrorCode, Message, Sent, runtime};
+use crate::types::{Content, ErrorCode, Message, ReceivedResponse, Sent, runtime};
 
 /// Binds the function of this name. Whoever has it bound with the same client shares its connections, as far as keys allow.
 pub(super) fn bind<T: Send + 'static, F: FindContext<T>>(
@@ -39,20 +39,20 @@ async fn send<T: Send + 'static, F: FindContext<T>>(
     let taken = beside.with(move |cx| -> Result<(Room<Response>, Request), Error> {
         Ok((cx.room_with(0)?, cx.take(&request)?))
     });
-    let (room, request) = taken.await?;
+    let (place, request) = taken.await?;
     let has_good_path = request.has_good_path();
     let Request { head, headers, times, body, .. } = request;
     let times = times.unwrap_or_default();
-    let (headers, _charge) = headers.into_parts();
+    let headers = headers.into_map()?;
     let message = match has_good_path {
-        true => head.message(headers),
+        true => client.room(&host).and_then(|room| Ok((head.message(headers)?, room))),
         false => Err(ErrorCode::HttpRequestUriInvalid),
     };
-    let allowed = message.and_then(|(target, message)| {
+    let allowed = message.and_then(|((target, message, charge), room)| {
         let allowed = host.allow_request(target).map_err(|_| ErrorCode::HttpRequestDenied)?;
-        Ok((allowed, message, runtime()?))
+        Ok((allowed, (message, charge, room), runtime()?))
     });
-    let (allowed, mut message, runtime) = match allowed {
+    let (allowed, (mut message, _charge, room), runtime) = match allowed {
         Ok(allowed) => allowed,
         Err(code) => {
             body.refuse(&code);
@@ -76,7 +76,11 @@ async fn send<T: Send + 'static, F: FindContext<T>>(
     let message = message.map(|()| body);
     let sending = runtime.spawn({
         let host = host.clone();
-        async move { client.send((&host, &allowed), message, times.into()).await }
+        async move {
+            let sent = client.send((&host, &allowed), (message, room), times.into()).await;
+            // Charged as it comes, whenever the guest lets this function go on.
+            sent.and_then(|response| ReceivedResponse::new(response, host.budget()))
+        }
     });
     let _ends_with_this = Ends(sending.abort_handle());
     let answered = sending.await.unwrap_or(Err(ErrorCode::InternalError(None)));
@@ -91,11 +95,8 @@ async fn send<T: Send + 'static, F: FindContext<T>>(
         Err(code) => Ok(Err(code)),
         Ok(response) => {
             let between_bytes = times.between_bytes.map(|time| (time, runtime));
-            let kept = beside.with(move |cx| -> Result<Resource<Response>, Error> {
-                let response = Response::received(cx, response, between_bytes)?;
-                Ok(cx.push_into(room, response))
-            });
-            Ok(Ok(kept.await?))
+            let response = Response::received(response, between_bytes);
+            Ok(Ok(beside.with(move |cx| cx.push_into(place, response)).await))
         }
     }
 }

@@ -12,8 +12,10 @@ use super::body::{MessageBody, Outcome, Trailers, consume};
 use super::options::RequestOptions;
 use super::sent::made;
 use crate::Body;
-use crate::types::fields::{Fields, remove_forbidden};
-use crate::types::{HttpLimits, Method, RequestHead, RequestTimes, Scheme, set_part};
+use crate::types::fields::Fields;
+use crate::types::{
+    FieldMap, HttpLimits, Method, Received, RequestHead, RequestTimes, Scheme, own_path, set_part,
+};
 
 /// `wasi:http/types.request`
 #[derive(Debug)]
@@ -28,26 +30,33 @@ pub(super) struct Request {
 
 impl Held for Request {
     const NAME: &'static str = "wasi:http/types request";
+    const COST_BYTES: u64 = Received::COST_BYTES;
 }
 
 impl Request {
     /// A request that has come, with the scheme that its connection says.
     pub(super) fn received(
         cx: &Context,
-        (mut parts, body): (request::Parts, Body),
+        (parts, body): (request::Parts, Body),
         scheme: uri::Scheme,
     ) -> Result<Request, Error> {
         let host = parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
-        let authority = parts.uri.authority().cloned().or_else(|| host?.parse().ok());
-        remove_forbidden(&mut parts.headers);
-        let path = parts.uri.into_parts().path_and_query;
+        // A copy, as of everything else that came in the same read.
+        let authority = parts.uri.authority().map(uri::Authority::as_str).or(host);
+        let authority = authority.and_then(|authority| authority.parse().ok());
+        let path = own_path(parts.uri);
         Ok(Request {
             head: RequestHead { method: parts.method, path, scheme: Some(scheme), authority },
             relative: None,
-            headers: Fields::received(cx, parts.headers)?,
+            headers: Fields::received(FieldMap::received(parts.headers, cx.host().budget())?),
             times: None,
             body: MessageBody::received(body, None),
         })
+    }
+
+    /// Bytes that the parts of its head may take, for which room is asked with it. They can be set to others, but not to more.
+    pub(super) fn held_bytes(&self) -> usize {
+        MOST_HEAD_BYTES + self.path().map_or(0, str::len)
     }
 
     fn path(&self) -> Option<&str> {
@@ -74,6 +83,9 @@ impl Request {
         self.relative.as_ref().is_none_or(|path| path.starts_with('?'))
     }
 }
+
+/// The most bytes that a guest can set a request's parts to: a path that does not begin with a slash is there twice.
+const MOST_HEAD_BYTES: usize = RequestHead::MOST_BYTES + RequestHead::MOST_PATH_BYTES;
 
 type Handle<'a> = Borrowed<'a, Request>;
 type Set = Result<(), ()>;
@@ -125,7 +137,7 @@ pub(super) fn bind<T: Send + 'static, F: FindContext<T>>(
             },
         )
         .func::<(Handle<'_>,), Resource<Fields>>("[method]request.get-headers", |cx, (request,)| {
-            let headers = cx.get(request)?.headers.immutable(cx)?;
+            let headers = cx.get(request)?.headers.shared();
             Ok(cx.push(headers)?)
         })
         .with_store::<(Resource<Request>, FutureOf<Outcome>), (StreamOf<u8>, FutureOf<Trailers>)>(
@@ -144,7 +156,7 @@ fn new<T: Send + 'static>(
     limits: &HttpLimits,
 ) -> Result<(Resource<Request>, FutureOf<Outcome>), Error> {
     let cx = context(store.data_mut());
-    let room = cx.room_with::<Request>(RequestHead::MOST_BYTES + RequestHead::MOST_PATH_BYTES)?;
+    let room = cx.room_with::<Request>(MOST_HEAD_BYTES)?;
     let headers = cx.take(&headers)?;
     let times = options.map(|options| cx.take(&options)).transpose()?.map(|options| options.times);
     let (body, sent) = made(store.as_context_mut(), (contents, trailers), limits)?;

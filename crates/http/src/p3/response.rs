@@ -5,15 +5,14 @@ use std::time::Duration;
 use http::StatusCode;
 use innkeeper_component::{Borrowed, FutureOf, Resource, StreamOf};
 use innkeeper_engine::{AsContextMut as _, Error, StoreContextMut};
-use innkeeper_wasi::p2::{Context, FindContext, Held};
+use innkeeper_wasi::p2::{FindContext, Held};
 use innkeeper_wasi::p3::Interface;
 use tokio::runtime::Handle as Runtime;
 
 use super::body::{MessageBody, Outcome, Trailers, consume};
 use super::sent::made;
-use crate::Body;
-use crate::types::HttpLimits;
-use crate::types::fields::{Fields, remove_forbidden};
+use crate::types::fields::Fields;
+use crate::types::{HttpLimits, Received, ReceivedResponse};
 
 /// `wasi:http/types.response`
 #[derive(Debug)]
@@ -25,22 +24,17 @@ pub(super) struct Response {
 
 impl Held for Response {
     const NAME: &'static str = "wasi:http/types response";
+    const COST_BYTES: u64 = Received::COST_BYTES;
 }
 
 impl Response {
     /// A response that has come, whose next bytes come within a time, if there is one, by the timers of a runtime.
     pub(super) fn received(
-        cx: &Context,
-        response: http::Response<Body>,
+        ReceivedResponse { status, headers, body }: ReceivedResponse,
         between_bytes: Option<(Duration, Runtime)>,
-    ) -> Result<Response, Error> {
-        let (mut parts, body) = response.into_parts();
-        remove_forbidden(&mut parts.headers);
-        Ok(Response {
-            status: parts.status,
-            headers: Fields::received(cx, parts.headers)?,
-            body: MessageBody::received(body, between_bytes),
-        })
+    ) -> Response {
+        let body = MessageBody::received(body, between_bytes);
+        Response { status, headers: Fields::received(headers), body }
     }
 }
 
@@ -71,7 +65,7 @@ pub(super) fn bind<T: Send + 'static, F: FindContext<T>>(
             },
         )
         .func::<(Handle<'_>,), Resource<Fields>>("[method]response.get-headers", |cx, (response,)| {
-            let headers = cx.get(response)?.headers.immutable(cx)?;
+            let headers = cx.get(response)?.headers.shared();
             Ok(cx.push(headers)?)
         })
         .with_store::<(Resource<Response>, FutureOf<Outcome>), (StreamOf<u8>, FutureOf<Trailers>)>(

@@ -7,18 +7,21 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use http::HeaderMap;
+use http_body_util::BodyExt as _;
 use innkeeper_component::{
     Accessor, FutureOf, FutureReader, FutureWriter, Resource, ResourceType, Running, Stopped, StreamOf,
     StreamReader, Turn, Val, spawn,
 };
 use innkeeper_engine::{AsContextMut as _, BudgetKind, Error, StoreContextMut};
+use innkeeper_wasi::host::Host;
 use innkeeper_wasi::p2::{Event as _, FindContext, Sink as _};
 use tokio::sync::oneshot;
 
 use super::body::{Made, MessageBody, Outcome, Trailers, now};
 use crate::types::fields::Fields;
 use crate::types::{
-    Content, ErrorCode, HttpLimits, Message, Pipe, Trailers as TrailersToSend, outcome_to_val, promised,
+    Content, ErrorCode, FieldMap, HttpLimits, Message, Passed, Pipe, outcome_to_val, over_the_allowance,
+    promised,
 };
 
 /// The body of a message that a guest makes, and a future that tells it how that was sent.
@@ -73,7 +76,9 @@ impl MessageBody {
         let Made { contents, trailers, sent, most_bytes } = match self {
             MessageBody::Made(made) => made,
             MessageBody::Received(receiving) => {
-                let content = Content::Passed(receiving.into_body());
+                let host = accessor.with(move |mut store| context(store.data_mut()).host().clone()).await;
+                let passed = Passed::new(receiving.into_body(), &host).boxed_unsync();
+                let content = Content::Passed(passed);
                 return Ok(Ok(Leaving { content, sent: None, written: None }));
             }
         };
@@ -83,12 +88,12 @@ impl MessageBody {
         };
         let begin = accessor.with(move |mut store| -> Result<_, Error> {
             let trailers = trailers.into_reader(store.as_context_mut())?;
-            let budget = context(store.data_mut()).host().budget();
-            let charge = budget.hold(BudgetKind::Buffer, most_bytes as u64)?;
+            let host = context(store.data_mut()).host().clone();
+            let charge = host.budget().hold(BudgetKind::Buffer, most_bytes as u64)?;
             let contents = contents.map(|contents| contents.into_reader(store)).transpose()?;
-            Ok((trailers, contents, charge))
+            Ok((trailers, contents, charge, host))
         });
-        let (trailers, contents, charge) = begin.await?;
+        let (trailers, contents, charge, host) = begin.await?;
         let Some(contents) = contents else {
             let content = match arrived(accessor, context, trailers).await? {
                 Ok(None) => Content::Nothing,
@@ -107,7 +112,7 @@ impl MessageBody {
         };
         let pipe = Arc::new(Pipe::new(of, promised, (most_bytes, charge)));
         let (tell_written, written) = oneshot::channel();
-        let moved = Moved { pipe: Arc::clone(&pipe), sent, written: tell_written };
+        let moved = Moved { pipe: Arc::clone(&pipe), host, sent, written: tell_written };
         let beside = accessor.clone();
         let spawned = accessor.with(move |store| {
             spawn(store, async move { moved.all(&beside, context, (contents, trailers)).await })
@@ -120,6 +125,8 @@ impl MessageBody {
 /// What moves a body from a guest to where it is sent from.
 struct Moved {
     pipe: Arc<Pipe>,
+    /// What goes over counts as written.
+    host: Host,
     sent: oneshot::Sender<Outcome>,
     written: oneshot::Sender<()>,
 }
@@ -131,13 +138,20 @@ impl Moved {
         context: impl FindContext<T>,
         (mut contents, trailers): (StreamReader, FutureReader),
     ) -> Result<(), Error> {
-        let Moved { pipe, sent, written } = self;
+        let Moved { pipe, host, sent, written } = self;
         let drain = {
             let pipe = Arc::clone(&pipe);
-            move |bytes: &[u8]| match pipe.poll_write(&mut now(), bytes) {
-                Poll::Ready(Ok(count)) => Turn::Moved(count),
-                Poll::Ready(Err(_)) => Turn::End,
-                Poll::Pending => Turn::Pause,
+            move |bytes: &[u8]| {
+                let write = |bytes: &[u8]| pipe.poll_write(&mut now(), bytes);
+                match host.poll_within_allowance(bytes, write) {
+                    Poll::Ready(Ok(Ok(count))) => Turn::Moved(count),
+                    Poll::Ready(Ok(Err(_))) => Turn::End,
+                    Poll::Ready(Err(error)) => {
+                        pipe.fail(over_the_allowance(&error));
+                        Turn::End
+                    }
+                    Poll::Pending => Turn::Pause,
+                }
             }
         };
         let ready = {
@@ -175,18 +189,18 @@ async fn arrived<T: 'static>(
     accessor: &Accessor<T>,
     context: impl FindContext<T>,
     trailers: FutureReader,
-) -> Result<Result<Option<TrailersToSend>, ErrorCode>, Error> {
+) -> Result<Result<Option<FieldMap>, ErrorCode>, Error> {
     let trailers = match trailers.read(accessor).await? {
         Some(Val::Result(Ok(Some(trailers)))) => *trailers,
-        Some(Val::Result(Err(code))) => return Ok(Err(ErrorCode::of_val(code.as_deref()).shortened())),
+        Some(Val::Result(Err(code))) => return Ok(Err(ErrorCode::of_val(code.as_deref()))),
         _ => return Ok(Err(ErrorCode::InternalError(Some(String::from("the guest has given no trailers"))))),
     };
     let Val::Option(Some(fields)) = trailers else { return Ok(Ok(None)) };
     let Val::Resource(fields) = *fields else { return Ok(Ok(None)) };
-    let taken = accessor.with(move |mut store| -> Result<TrailersToSend, Error> {
+    let taken = accessor.with(move |mut store| -> Result<FieldMap, Error> {
         let rep = fields.take(store.as_context_mut(), &ResourceType::of::<Fields>())?;
         let fields = context(store.data_mut()).take(&Resource::<Fields>::new(rep))?;
-        Ok(fields.into_parts())
+        fields.into_map()
     });
     Ok(Ok(Some(taken.await?)))
 }

@@ -46,6 +46,50 @@ pub struct Limits {
     pub ping_time: Duration,
 }
 
+/// For ever, as far as connections are concerned. The moments in which times end must be some that there are.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+impl Limits {
+    /// The same, with no time that is longer than a century.
+    pub(super) fn with_times_that_end(mut self) -> Limits {
+        let Limits {
+            max_connections: _,
+            max_connections_per_peer: _,
+            max_requests: _,
+            max_queue: _,
+            queue_time,
+            max_header_bytes: _,
+            max_headers: _,
+            max_body_bytes: _,
+            header_time,
+            idle_time,
+            linger_time,
+            body_time,
+            request_time,
+            slow_time,
+            min_rate_bytes: _,
+            drain_time,
+            max_streams: _,
+            max_reset_streams: _,
+            ping_time,
+        } = &mut self;
+        for time in [
+            queue_time,
+            header_time,
+            idle_time,
+            linger_time,
+            body_time,
+            request_time,
+            slow_time,
+            drain_time,
+            ping_time,
+        ] {
+            *time = LONGEST.min(*time);
+        }
+        self
+    }
+}
+
 impl Default for Limits {
     fn default() -> Limits {
         Limits {

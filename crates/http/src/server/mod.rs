@@ -90,6 +90,7 @@ pub enum Drained {
 impl Server {
     /// A server that answers by `handler` until `stop` is used.
     pub fn new(handler: Arc<dyn Handler>, limits: Limits, log: AccessLog, stop: Stop) -> Server {
+        let limits = limits.with_times_that_end();
         let metrics = Arc::new(Metrics::new());
         Server(Arc::new(Serving {
             handler,

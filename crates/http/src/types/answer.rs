@@ -2,11 +2,12 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use http::{HeaderMap, Method, StatusCode, header};
-use innkeeper_engine::Charge;
+use http::{Method, StatusCode, header};
+use http_body::Body as _;
 
 use super::error_code::ErrorCode;
-use super::length::is_sendable;
+use super::field_map::FieldMap;
+use super::length::{is_sendable, promised};
 use super::pipe::Pipe;
 use crate::Body;
 
@@ -41,9 +42,7 @@ pub(crate) enum Given {
 #[derive(Debug)]
 pub(crate) struct Head {
     pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    /// For the fields, until they are sent.
-    pub(crate) charge: Option<Charge>,
+    pub(crate) headers: FieldMap,
 }
 
 /// The body of an answer.
@@ -107,28 +106,44 @@ impl Answer {
     }
 
     fn checked(&self, head: Head, content: Content) -> Given {
-        let Head { status, mut headers, charge } = head;
+        let Head { status, mut headers } = head;
         let has_no_body =
             self.is_of_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         if let Content::Pipe(pipe) = &content {
             // A guest answers once.
             let _ = self.body.set(Arc::clone(pipe));
         }
+        let content = match content {
+            // What came is of another request, to which more was an answer.
+            Content::Passed(_) if has_no_body => Content::Nothing,
+            content => content,
+        };
         match &content {
             Content::Pipe(pipe) if has_no_body => pipe.promise_nothing(),
-            Content::Nothing if !has_no_body => {
-                headers.remove(header::CONTENT_LENGTH);
+            Content::Nothing if !has_no_body => headers.remove(&header::CONTENT_LENGTH),
+            // It was of a message that only says how long a body is: an answer to `HEAD`, or one that nothing has changed.
+            Content::Passed(body) if !is_as_long(body.size_hint().exact(), &headers) => {
+                headers.remove(&header::CONTENT_LENGTH);
             }
             _ => {}
         }
         // One that informs is followed by another, and does not stand for it.
-        match is_sendable(&headers) && !status.is_informational() {
-            true => Given::Response(Head { status, headers, charge }, content),
+        match is_sendable(headers.map()) && !status.is_informational() {
+            true => Given::Response(Head { status, headers }, content),
             false => Given::Failed(ErrorCode::HttpProtocolError),
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a body whose length is known is as long as its head says, if it says so.
+fn is_as_long(bytes: Option<u64>, headers: &FieldMap) -> bool {
+    match (bytes, promised(headers.map())) {
+        (Some(bytes), Ok(Some(promised))) => bytes == promised,
+        // What is no number is refused.
+        _ => true,
     }
 }

@@ -114,6 +114,11 @@ pub enum ErrorCode {
 /// The most bytes of a text that a guest has said.
 const MOST_TEXT_BYTES: usize = 256;
 
+/// As much of a text as can be kept and told.
+pub(super) fn shortened(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MOST_TEXT_BYTES)]
+}
+
 impl ErrorCode {
     /// The same with texts that can be kept and told: guests make them as long as they like.
     pub(crate) fn shortened(mut self) -> ErrorCode {
@@ -132,11 +137,15 @@ impl ErrorCode {
         if let Some(text) = text
             && text.len() > MOST_TEXT_BYTES
         {
-            let end = (0..=MOST_TEXT_BYTES).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
             // Not cut off in place, where all of it would stay.
-            *text = text[..end].to_owned();
+            *text = shortened(text).to_owned();
         }
         self
+    }
+
+    /// That a guest makes its host hold as much as it may.
+    pub(crate) fn of_limit(error: impl fmt::Display) -> ErrorCode {
+        ErrorCode::InternalError(Some(error.to_string())).shortened()
     }
 
     /// Why a body that is received has ended before its end.

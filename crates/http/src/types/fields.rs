@@ -7,19 +7,18 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use innkeeper_component::{Borrowed, Resource};
-use innkeeper_engine::{Budget, BudgetKind, Charge, Error};
+use innkeeper_engine::Error;
 use innkeeper_wasi::p2::{Context, Failure, Held, Outcome, told};
 
+use super::field_map::{FIELD_COST_BYTES, FieldMap};
 use super::limits::HttpLimits;
 
 /// `wasi:http/types.fields`
 #[derive(Debug)]
 pub(crate) struct Fields {
-    map: Arc<HeaderMap>,
+    /// With its charge, which ends with the last handle or message that has it.
+    map: Arc<FieldMap>,
     mutability: Mutability,
-    bytes: usize,
-    /// What it holds is charged once: by who made it.
-    charge: Option<Charge>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,12 +41,6 @@ impl Held for Fields {
     const NAME: &'static str = "wasi:http/types fields";
 }
 
-/// Bytes that a field counts beside its name and value (RFC 9113, 6.5.2).
-const FIELD_COST_BYTES: usize = 32;
-
-/// Bytes that the host holds of a field beside its name and value, at most.
-const FIELD_HELD_BYTES: usize = 256;
-
 /// Whether a field belongs to a connection, or says what the host knows better.
 pub(crate) fn is_forbidden(name: &HeaderName) -> bool {
     static NAMES: [HeaderName; 7] = [
@@ -63,7 +56,7 @@ pub(crate) fn is_forbidden(name: &HeaderName) -> bool {
 }
 
 /// Takes away what no guest sees: also what `Connection` says is about the connection.
-pub(crate) fn remove_forbidden(map: &mut HeaderMap) {
+pub(super) fn remove_forbidden(map: &mut HeaderMap) {
     let names = |value: &HeaderValue| -> Vec<HeaderName> {
         let text = value.to_str().unwrap_or_default();
         text.split(',').filter_map(|name| name.trim().parse().ok()).collect()
@@ -78,85 +71,57 @@ pub(crate) fn remove_forbidden(map: &mut HeaderMap) {
     }
 }
 
-fn size_of_field(name: &HeaderName, value: &HeaderValue) -> usize {
-    name.as_str().len() + value.len() + FIELD_COST_BYTES
-}
-
-fn held_bytes(bytes: usize, count: usize) -> u64 {
-    (bytes + count * FIELD_HELD_BYTES) as u64
-}
-
-/// What a map's fields count.
-fn size_of_fields(map: &HeaderMap) -> usize {
-    map.iter().map(|(name, value)| size_of_field(name, value)).sum()
-}
-
-/// Charges for fields that have come and that no guest has taken yet, of which a copy is kept: what was read from a connection stays as a whole for as long as a part of it does.
-pub(crate) fn keep(map: &mut HeaderMap, budget: &Budget) -> Result<Charge, Error> {
-    let charge = budget.hold(BudgetKind::Buffer, held_bytes(size_of_fields(map), map.len()))?;
-    for value in map.values_mut() {
-        if let Ok(copy) = HeaderValue::from_bytes(value.as_bytes()) {
-            *value = copy;
-        }
-    }
-    Ok(charge)
-}
-
 impl Fields {
-    /// Fields of a message that was received, charged to the guest.
-    pub(crate) fn received(cx: &Context, map: HeaderMap) -> Result<Fields, Error> {
-        let bytes = size_of_fields(&map);
-        let charge = cx.host().budget().hold(BudgetKind::Buffer, held_bytes(bytes, map.len()))?;
-        Ok(Fields { map: Arc::new(map), mutability: Mutability::Immutable, bytes, charge: Some(charge) })
+    /// Fields of a message that was received.
+    pub(crate) fn received(map: FieldMap) -> Fields {
+        Fields { map: Arc::new(map), mutability: Mutability::Immutable }
     }
 
-    pub(crate) fn new(cx: &Context) -> Fields {
-        let charge = Some(cx.host().budget().empty(BudgetKind::Buffer));
-        Fields { map: Arc::default(), mutability: Mutability::Mutable, bytes: 0, charge }
-    }
-
-    /// The same fields, which the guest cannot change, for a handle of their own that may stay for longer than their message.
-    pub(crate) fn immutable(&self, cx: &Context) -> Result<Fields, Error> {
-        let charge = cx.host().budget().hold(BudgetKind::Buffer, held_bytes(self.bytes, self.map.len()))?;
-        let charge = Some(charge);
-        Ok(Fields {
-            map: Arc::clone(&self.map),
-            mutability: Mutability::Immutable,
-            bytes: self.bytes,
-            charge,
-        })
+    /// Those of a guest that has just made them, and can change them.
+    fn new(cx: &Context) -> Result<Fields, Error> {
+        let map = FieldMap::new(cx.host().budget())?;
+        Ok(Fields { map: Arc::new(map), mutability: Mutability::Mutable })
     }
 
     /// A copy, which the guest can change.
-    pub(crate) fn copy(&self, cx: &Context) -> Result<Fields, Error> {
-        let mut copy = Fields::received(cx, HeaderMap::clone(&self.map))?;
-        copy.mutability = Mutability::Mutable;
-        Ok(copy)
+    fn copy(&self) -> Result<Fields, Error> {
+        Ok(Fields { map: Arc::new(self.map.copy()?), mutability: Mutability::Mutable })
+    }
+
+    /// The same fields, which the guest cannot change, for a handle of their own. It may stay for longer than their message, or go into another one.
+    pub(crate) fn shared(&self) -> Fields {
+        Fields { map: Arc::clone(&self.map), mutability: Mutability::Immutable }
     }
 
     /// All fields, in order.
     pub(crate) fn entries(&self) -> Entries {
-        let entries = self.map.iter();
+        let entries = self.map().iter();
         entries.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect()
     }
 
     /// The values of a name, if it is one.
     pub(crate) fn values(&self, name: &str) -> Vec<Vec<u8>> {
-        self.map.get_all(name).iter().map(|value| value.as_bytes().to_vec()).collect()
+        self.map().get_all(name).iter().map(|value| value.as_bytes().to_vec()).collect()
     }
 
-    /// The same fields for a handle of their own, which is dropped before their message.
-    pub(crate) fn shared(&self) -> Fields {
-        Fields { map: Arc::clone(&self.map), mutability: Mutability::Immutable, bytes: 0, charge: None }
-    }
-
-    /// The fields, to send them, and what is charged for them until they are sent.
-    pub(crate) fn into_parts(self) -> (HeaderMap, Option<Charge>) {
-        (Arc::unwrap_or_clone(self.map), self.charge)
+    /// The fields, to send them: a copy where a handle or another message has them as well.
+    ///
+    /// # Errors
+    /// Where the budget has no more for it.
+    pub(crate) fn into_map(self) -> Result<FieldMap, Error> {
+        Arc::try_unwrap(self.map).or_else(|shared| shared.copy())
     }
 
     pub(crate) fn map(&self) -> &HeaderMap {
-        &self.map
+        self.map.map()
+    }
+
+    /// The map, to change it.
+    fn own(&mut self) -> Result<&mut FieldMap, Error> {
+        if Arc::strong_count(&self.map) > 1 {
+            self.map = Arc::new(self.map.copy()?);
+        }
+        Arc::get_mut(&mut self.map).ok_or_else(|| Error::limit("fields that are in use elsewhere"))
     }
 
     fn check_mutable(&self) -> Result<(), FieldError> {
@@ -179,42 +144,16 @@ impl Fields {
         let name = name_to_set(name, values)?;
         let added = values.iter().map(|value| value.len() + name.as_str().len() + FIELD_COST_BYTES);
         let added = added.fold(0_usize, usize::saturating_add);
-        let (gone, gone_bytes) = match replaces {
-            true => self
-                .map
-                .get_all(&name)
-                .iter()
-                .fold((0, 0), |(count, bytes), value| (count + 1, bytes + size_of_field(&name, value))),
-            false => (0, 0),
-        };
-        let bytes = (self.bytes - gone_bytes).saturating_add(added);
-        let count = self.map.len() - gone + values.len();
-        if bytes > limits.max_fields_bytes || count > limits.max_fields {
+        let (gone, gone_bytes) = if replaces { self.map.count_of(&name) } else { (0, 0) };
+        let bytes = (self.map.size_bytes() - gone_bytes).saturating_add(added);
+        let count = self.map().len() - gone + values.len();
+        if bytes > limits.max_fields_bytes || count > limits.max_fields.min(FieldMap::MOST_NAMES) {
             return Err(FieldError::TooLarge.into());
         }
         let values = values.iter().map(|value| HeaderValue::from_bytes(value));
         let values: Vec<HeaderValue> =
             values.collect::<Result<_, _>>().map_err(|_| FieldError::InvalidSyntax)?;
-        if let Some(charge) = &mut self.charge {
-            charge.set(held_bytes(bytes, count)).map_err(Error::from)?;
-        }
-        let map = Arc::make_mut(&mut self.map);
-        if replaces {
-            map.remove(&name);
-        }
-        for value in values {
-            map.try_append(name.clone(), value).map_err(|_| FieldError::TooLarge)?;
-        }
-        self.bytes = bytes;
-        Ok(())
-    }
-
-    fn remove(&mut self, name: &HeaderName) {
-        let map = Arc::make_mut(&mut self.map);
-        if let header::Entry::Occupied(entry) = map.entry(name.clone()) {
-            let (name, values) = entry.remove_entry_mult();
-            self.bytes -= values.map(|value| size_of_field(&name, &value)).sum::<usize>();
-        }
+        Ok(self.own()?.add((name, replaces), values)?)
     }
 }
 
@@ -250,13 +189,25 @@ fn name_to_set(name: &str, values: &[&[u8]]) -> Result<HeaderName, FieldError> {
 pub(crate) type Handle<'a> = Borrowed<'a, Fields>;
 pub(crate) type Entries = Vec<(String, Vec<u8>)>;
 
+/// `constructor`
+pub(crate) fn make(cx: &mut Context) -> Result<Resource<Fields>, Error> {
+    let fields = Fields::new(cx)?;
+    Ok(cx.push(fields)?)
+}
+
+/// `clone`
+pub(crate) fn copy(cx: &mut Context, fields: Handle<'_>) -> Result<Resource<Fields>, Error> {
+    let copy = cx.get(fields)?.copy()?;
+    Ok(cx.push(copy)?)
+}
+
 /// `from-list`
 pub(crate) fn from_list(
     cx: &mut Context,
     limits: &HttpLimits,
     entries: &[(&str, &[u8])],
 ) -> Result<Resource<Fields>, Failed> {
-    let mut fields = Fields::new(cx);
+    let mut fields = Fields::new(cx)?;
     for (name, value) in entries {
         fields.add(limits, (name, false), &[value])?;
     }
@@ -293,7 +244,7 @@ pub(crate) fn delete(cx: &mut Context, (fields, name): (Handle<'_>, &str)) -> Re
     fields.check_mutable()?;
     let name = name_to_set(name, &[])?;
     let values = fields.values(name.as_str());
-    fields.remove(&name);
+    fields.own()?.remove(&name);
     Ok(values)
 }
 
@@ -303,10 +254,7 @@ macro_rules! bind_fields {
         let limits = *$limits;
         $types
             .resource::<Fields>("fields")
-            .func::<(), Resource<Fields>>("[constructor]fields", |cx, ()| {
-                let fields = Fields::new(cx);
-                Ok(cx.push(fields)?)
-            })
+            .func::<(), Resource<Fields>>("[constructor]fields", |cx, ()| fields::make(cx))
             .func::<(Vec<(&str, &[u8])>,), Result<Resource<Fields>, $error>>(
                 "[static]fields.from-list",
                 move |cx, (entries,)| tell(fields::from_list(cx, &limits, &entries)),
@@ -332,8 +280,7 @@ macro_rules! bind_fields {
                 Ok(cx.get(fields)?.entries())
             })
             .func::<(Handle<'_>,), Resource<Fields>>("[method]fields.clone", |cx, (fields,)| {
-                let copy = cx.get(fields)?.copy(cx)?;
-                Ok(cx.push(copy)?)
+                fields::copy(cx, fields)
             })
     }};
 }

@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use innkeeper_engine::Charge;
 use innkeeper_wasi::p2::{Event, Sink, StreamEnd};
 use tokio::task::AbortHandle;
 
 use super::error_code::ErrorCode;
+use super::field_map::FieldMap;
 use crate::BodyError;
 
 /// Between a guest that writes and whoever sends.
@@ -25,9 +25,6 @@ pub(crate) struct Pipe {
     /// For the buffer, which is there for as long as this is, whoever still has a part in the body.
     _charge: Charge,
 }
-
-/// Fields behind a body, and what is charged for them.
-pub(crate) type Trailers = (HeaderMap, Option<Charge>);
 
 /// What the body is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +49,8 @@ struct State {
 
 #[derive(Debug)]
 enum End {
-    Finished(Option<Trailers>),
+    /// With what is behind it.
+    Finished(Option<FieldMap>),
     Failed(ErrorCode),
 }
 
@@ -76,7 +74,7 @@ impl Pipe {
     ///
     /// # Errors
     /// Where that is not as much as was promised: then the body has failed.
-    pub(crate) fn finish(&self, trailers: Option<Trailers>) -> Result<(), ErrorCode> {
+    pub(crate) fn finish(&self, trailers: Option<FieldMap>) -> Result<(), ErrorCode> {
         let mut state = self.state();
         let promised = state.promised.unwrap_or(state.written);
         let end = match state.written == promised {
@@ -153,6 +151,18 @@ impl Pipe {
     }
 }
 
+impl State {
+    /// Makes room for so many more bytes, and no more than twice as much: where a buffer grows by itself, it may take twice what it may ever hold.
+    fn make_room_for(&mut self, count: usize, most_bytes: usize) {
+        let wanted = self.buffer.len() + count;
+        if self.buffer.capacity() < wanted {
+            let mut larger = BytesMut::with_capacity(wanted.next_power_of_two().min(most_bytes));
+            larger.extend_from_slice(&self.buffer);
+            self.buffer = larger;
+        }
+    }
+}
+
 fn keep(waker: &mut Option<Waker>, task: &Context<'_>) {
     if !waker.as_ref().is_some_and(|waker| waker.will_wake(task.waker())) {
         *waker = Some(task.waker().clone());
@@ -189,6 +199,7 @@ impl Sink for Pipe {
             wake(state, |state| state.reader.take());
             return Poll::Ready(Err(StreamEnd::Failed(Arc::new(code))));
         }
+        state.make_room_for(count, self.most_bytes);
         state.buffer.extend_from_slice(&bytes[..count]);
         state.written = written;
         wake(state, |state| state.reader.take());
@@ -236,7 +247,8 @@ impl http_body::Body for Sent {
                 if trailers.is_some() {
                     wake(state, |state| state.writer.take());
                 }
-                Poll::Ready(trailers.map(|(map, _)| Ok(Frame::trailers(map))))
+                // Whoever asks for them puts them with what is sent, and does away with them.
+                Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers.into_parts().0))))
             }
             Some(End::Failed(_)) if self.has_failed => Poll::Ready(None),
             Some(End::Failed(code)) => {

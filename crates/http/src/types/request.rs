@@ -2,10 +2,13 @@
 
 use std::str::FromStr as _;
 
-use http::{HeaderMap, HeaderValue, Request, header, uri};
+use bytes::Bytes;
+use http::{HeaderValue, Request, header, uri};
+use innkeeper_engine::Charge;
 use innkeeper_wasi::keys::{HttpScheme, HttpTarget};
 
 use super::error_code::ErrorCode;
+use super::field_map::FieldMap;
 use super::length::is_sendable;
 use super::method::Method;
 
@@ -85,11 +88,14 @@ pub(crate) fn set_part<P, V>(
 }
 
 impl RequestHead {
-    /// What the request is about, and what is sent before its body.
+    /// What the request is about, and what is sent before its body, with what is charged for its fields.
     ///
     /// # Errors
     /// Where it cannot be sent as it is.
-    pub(crate) fn message(self, mut headers: HeaderMap) -> Result<(HttpTarget, Request<()>), ErrorCode> {
+    pub(crate) fn message(
+        self,
+        mut headers: FieldMap,
+    ) -> Result<(HttpTarget, Request<()>, Charge), ErrorCode> {
         let RequestHead { method, path, scheme, authority } = self;
         let scheme = match scheme {
             None => HttpScheme::Https,
@@ -116,14 +122,22 @@ impl RequestHead {
         }
         let target = HttpTarget::new(method.as_str(), scheme, (authority.host(), port), path.path());
         let target = target.map_err(|_| invalid.clone())?;
-        if !is_sendable(&headers) {
+        if !is_sendable(headers.map()) {
             return Err(ErrorCode::HttpProtocolError);
         }
-        headers.insert(header::HOST, HeaderValue::try_from(authority.as_str()).map_err(|_| invalid)?);
+        let host = HeaderValue::try_from(authority.as_str()).map_err(|_| invalid)?;
+        headers.insert(header::HOST, host).map_err(ErrorCode::of_limit)?;
+        let (headers, charge) = headers.into_parts();
         let mut message = Request::new(());
         *message.method_mut() = method;
         *message.uri_mut() = uri::Uri::from(path);
         *message.headers_mut() = headers;
-        Ok((target, message))
+        Ok((target, message, charge))
     }
+}
+
+/// A copy of path and query of a request that has come: they have no part of what was read with them.
+pub(crate) fn own_path(uri: uri::Uri) -> Option<uri::PathAndQuery> {
+    let path = uri.into_parts().path_and_query?;
+    uri::PathAndQuery::from_maybe_shared(Bytes::copy_from_slice(path.as_str().as_bytes())).ok()
 }

@@ -2,7 +2,7 @@
 
 use innkeeper_component::Val;
 
-use super::error_code::{DnsErrorPayload, ErrorCode, FieldSizePayload, TlsAlertReceivedPayload};
+use super::error_code::{DnsErrorPayload, ErrorCode, FieldSizePayload, TlsAlertReceivedPayload, shortened};
 
 /// A Rust type that futures carry values of.
 trait Carried: Sized {
@@ -34,7 +34,20 @@ numbers! {
     u16, U16;
     u32, U32;
     u64, U64;
-    String, String;
+}
+
+/// Texts are those of errors, which guests make as long as they like.
+impl Carried for String {
+    fn to_val(&self) -> Val {
+        Val::String(self.clone())
+    }
+
+    fn of(val: &Val) -> Option<String> {
+        match val {
+            Val::String(text) => Some(shortened(text).to_owned()),
+            _ => None,
+        }
+    }
 }
 
 impl<V: Carried> Carried for Option<V> {
@@ -150,7 +163,7 @@ impl ErrorCode {
         Carried::to_val(self)
     }
 
-    /// The code that a value is, or a failure without a name where it is none.
+    /// The code that a value is, with texts that can be kept and told, or a failure without a name where it is none.
     pub(crate) fn of_val(val: Option<&Val>) -> ErrorCode {
         val.and_then(Carried::of).unwrap_or(ErrorCode::InternalError(None))
     }

@@ -173,7 +173,13 @@ const HELPERS: &str = r#"
 "#;
 
 /// A component whose `handle` is the function `$handle` of this text, with the request's handle as parameter.
+#[allow(dead_code, reason = "not all tests have only these functions")]
 pub(crate) fn component(text: &str) -> String {
+    component_with(&[], text)
+}
+
+/// One that calls more functions of interfaces than others do.
+pub(crate) fn component_with(called: &[(&str, &str, &str, &str)], text: &str) -> String {
     let mut component = IMPORTS.trim_end().strip_suffix(')').unwrap().to_owned();
     component += r#"
         (type $bytes (stream u8))
@@ -197,7 +203,7 @@ pub(crate) fn component(text: &str) -> String {
         write!(imports, r#"(import "" "{name}" (func ${name} {ty}))"#).unwrap();
         write!(items, r#"(export "{name}" (func $core-{name}))"#).unwrap();
     };
-    for (name, instance, function, ty) in CALLED {
+    for (name, instance, function, ty) in CALLED.iter().chain(called) {
         define(
             name,
             &format!(r#"lower (func ${instance} "{function}") (memory $mem) (realloc $realloc)"#),

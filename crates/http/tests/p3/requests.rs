@@ -335,3 +335,65 @@ fn a_guest_that_ends_ends_its_requests() {
         }
     });
 }
+
+/// What a guest passes on counts as written, as what it writes itself.
+#[test]
+fn what_is_passed_on_counts_as_written() {
+    run(async {
+        let address = answering("Content-Length: 5\r\n\r\nhello").await;
+        let authority = address.to_string();
+        let text = format!("{}{PASS_ON}", asking(GET, &authority, "/"));
+        for (most, is_enough) in [(4, false), (5, true)] {
+            for engine in engines() {
+                let mut keys = keys(&[&format!("GET:http://{authority}")]);
+                keys.limits.written_bytes = Some(most);
+                let response =
+                    answer(&proxy_with(&engine, &text, &keys), request("GET", full(""))).await.unwrap();
+                let body = read(response).await.map(|(body, _)| body);
+                assert_eq!(body.is_ok_and(|body| body == "hello"), is_enough, "{most}");
+            }
+        }
+    });
+}
+
+/// How long a body is, an answer says that has none, to HEAD or as 304: passed on as an answer to something else, it must not.
+#[test]
+fn a_response_without_its_body_is_passed_on_without_its_length() {
+    const HEAD: u8 = 1;
+    let with_200 = r#"
+        (func $handle (param i32) (local $response i32)
+            (local.set $response (call $sent-response (call $asked (i32.const 0) (call $no-trailers))))
+            (drop (call $set-status (local.get $response) (i32.const 200)))
+            (call $give (local.get $response)))"#;
+    run(async {
+        let of_head = answering("Content-Length: 60\r\n\r\n").await.to_string();
+        let unchanged = each(|mut stream| async move {
+            while matches!(stream.read(&mut [0; 4096]).await, Ok(1..)) {
+                let _ = stream.write_all(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 60\r\n\r\n").await;
+            }
+        });
+        let unchanged = unchanged.await.to_string();
+        for (method, authority) in [(HEAD, &of_head), (GET, &unchanged)] {
+            let text = format!("{}{with_200}", asking(method, authority, "/"));
+            for engine in engines() {
+                let proxy = proxy_with(&engine, &text, &keys(&[&format!("*:http://{authority}")]));
+                for (asked, length) in [("GET", None), ("HEAD", Some("60"))] {
+                    let response = answer(&proxy, request(asked, full(""))).await.unwrap();
+                    let said = response.headers().get("content-length").map(|said| said.to_str().unwrap());
+                    assert_eq!((response.status().as_u16(), said), (200, length), "{method} {asked}");
+                    assert_eq!(read(response).await.unwrap().0, "");
+                }
+            }
+        }
+    });
+}
+
+/// A server that answers everything with this, behind the first line.
+async fn answering(rest: &'static str) -> std::net::SocketAddr {
+    each(move |mut stream| async move {
+        while matches!(stream.read(&mut [0; 4096]).await, Ok(1..)) {
+            let _ = stream.write_all(format!("HTTP/1.1 200 OK\r\n{rest}").as_bytes()).await;
+        }
+    })
+    .await
+}

@@ -156,7 +156,7 @@ impl Host {
     ///
     /// # Errors
     /// [`Error::Quota`] if the guest may write nothing more.
-    pub(crate) fn poll_within_allowance<E>(
+    pub fn poll_within_allowance<E>(
         &self,
         bytes: &[u8],
         write: impl FnOnce(&[u8]) -> Poll<Result<usize, E>>,

@@ -70,7 +70,8 @@ impl<H: Held> Room<H> {
         if is_full || !has_place {
             return Err(Full::Handles);
         }
-        let cost = PLACE_COST_BYTES + size_of::<H>() as u64 + H::COST_BYTES + more_bytes as u64;
+        let cost =
+            PLACE_COST_BYTES + BOX_COST_BYTES + size_of::<H>() as u64 + H::COST_BYTES + more_bytes as u64;
         let charge = table.budget.hold(BudgetKind::Descriptor, cost).map_err(Full::Memory)?;
         Ok(Room { charge, of: PhantomData })
     }
@@ -100,6 +101,8 @@ pub(crate) struct Table {
     open: u32,
     max_open: u32,
     budget: Budget,
+    /// For all places that there are: they stay, for what comes next, when what was in them is gone.
+    places_charge: Charge,
 }
 
 #[derive(Debug, Default)]
@@ -123,13 +126,24 @@ const PLACE_BITS: u32 = 24;
 /// Places that there are before there are too many: those that room was kept for still have a number.
 const MOST_PLACES: usize = (1 << PLACE_BITS) - (1 << 16);
 
-/// What a place costs, with the box in it and what keeps account of it.
-const PLACE_COST_BYTES: u64 = 192;
+/// What a place costs, with its number among those that are free. Both lists double when they grow.
+const PLACE_COST_BYTES: u64 = 2 * (size_of::<Place>() + size_of::<PlaceIndex>()) as u64;
+
+/// What the box in a place costs beside what is in it.
+const BOX_COST_BYTES: u64 = 32;
 
 impl Table {
     /// An empty table, in which so many things may be open handles.
     pub(crate) fn new(max_open: u32, budget: &Budget) -> Table {
-        Table { places: Vec::new(), free: Vec::new(), open: 0, max_open, budget: budget.clone() }
+        let places_charge = budget.empty(BudgetKind::Descriptor);
+        Table {
+            places: Vec::new(),
+            free: Vec::new(),
+            open: 0,
+            max_open,
+            budget: budget.clone(),
+            places_charge,
+        }
     }
 
     /// Room for what is made next: asked for before anything is opened, taken or changed for it. What it is for is kept before anything else is.
@@ -170,10 +184,19 @@ impl Table {
     }
 
     fn keep<H: Held>(&mut self, room: Room<H>, value: H, parent: Option<PlaceIndex>) -> Resource<H> {
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.places.push(Place::default());
-            PlaceIndex(self.places.len() as u32 - 1)
-        });
+        let Room { mut charge, .. } = room;
+        let index = match self.free.pop() {
+            // Its place is charged already.
+            Some(index) => {
+                let _ = charge.set(charge.bytes() - PLACE_COST_BYTES.min(charge.bytes()));
+                index
+            }
+            None => {
+                charge.hand_over(PLACE_COST_BYTES, &mut self.places_charge);
+                self.places.push(Place::default());
+                PlaceIndex(self.places.len() as u32 - 1)
+            }
+        };
         self.open += u32::from(H::IS_OPEN_HANDLE);
         let place = &mut self.places[index.0 as usize];
         place.kept = Some(Kept {
@@ -182,7 +205,7 @@ impl Table {
             parent,
             children: 0,
             value: Box::new(value),
-            _charge: room.charge,
+            _charge: charge,
         });
         Resource::new(index.0 | u32::from(place.generation) << PLACE_BITS)
     }

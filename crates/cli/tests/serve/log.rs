@@ -1,7 +1,7 @@
 //! What a request's line in the log says of limits and of heads that nobody could read.
 
 use crate::client::{Client, GET, ask};
-use crate::{Server, guests, proxy_guest};
+use crate::{Server, guests, proxy_guest, service_guest};
 
 /// A head that the strict reader lets pass and the other refuses, one that it refuses itself, and what has no end.
 const UNREAD: [(&str, u16, &str); 3] = [
@@ -117,11 +117,19 @@ fn bodies_of_components_count_as_written() {
             (local.set $stream (call $stream (local.get $body)))
             (if (call $say (local.get $stream) (i32.const 128) (i32.const 5)) (then (unreachable)))
             (call $end (local.get $body) (local.get $stream)))"#;
-    for (limit, is_enough) in [("4", false), ("5", true)] {
-        let server =
-            Server::of_kind(&[], &proxy_guest::component(hello), &["--max-written", limit], |_, inn| {
-                inn.args(["--listen", "0"]);
-            });
+    let hello_of_p3 = r#"
+        (data (i32.const 65536) "hello")
+        (func $handle (param $request i32) (local $ends i64)
+            (local.set $ends (call $stream-new))
+            (call $answer (i32.const 200) (call $readable (local.get $ends)))
+            (if (i32.eqz (call $write (call $writable (local.get $ends)) (i32.const 65536) (i32.const 5))) (then (unreachable)))
+            (call $drop-writable (call $writable (local.get $ends))))"#;
+    let guests = [proxy_guest::component(hello), service_guest::component(hello_of_p3)];
+    for (guest, limit, is_enough) in guests.iter().flat_map(|guest| [(guest, "4", false), (guest, "5", true)])
+    {
+        let server = Server::of_kind(&[], guest, &["--max-written", limit], |_, inn| {
+            inn.args(["--listen", "0"]);
+        });
         let mut client = Client::connect(server.address());
         client.send(GET);
         let answer = client.answer().unwrap();

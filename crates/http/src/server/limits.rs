@@ -115,3 +115,35 @@ impl Default for Limits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    /// Every moment that a connection waits for is one that there is, however long users want to wait.
+    #[test]
+    fn the_longest_times_end() {
+        let longest = Duration::MAX;
+        let limits = Limits {
+            queue_time: longest,
+            header_time: longest,
+            idle_time: longest,
+            linger_time: longest,
+            body_time: longest,
+            request_time: longest,
+            slow_time: longest,
+            drain_time: longest,
+            ping_time: longest,
+            ..Limits::default()
+        };
+        let limits = limits.with_times_that_end();
+        let times = [limits.queue_time, limits.header_time, limits.idle_time, limits.linger_time];
+        let more =
+            [limits.body_time, limits.request_time, limits.slow_time, limits.drain_time, limits.ping_time];
+        let end = times.iter().chain(&more).try_fold(Instant::now(), |end, time| end.checked_add(*time));
+        assert!(end.is_some());
+        assert_eq!(Limits::default().with_times_that_end(), Limits::default());
+    }
+}

@@ -222,3 +222,75 @@ impl FieldMap {
         Ok(self.charge.set(shape.held_bytes())?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(bytes: usize) -> HeaderValue {
+        HeaderValue::from_bytes(&vec![b'v'; bytes]).unwrap()
+    }
+
+    fn name(number: usize) -> HeaderName {
+        HeaderName::from_bytes(format!("x-{number}").as_bytes()).unwrap()
+    }
+
+    /// What is charged never goes below what the map has room for, whatever was taken out of it, and is given back with the map.
+    #[test]
+    fn room_that_is_kept_is_charged() {
+        let budget = Budget::new(None, "limit");
+        for (of_one_name, taken) in [(true, 1000), (false, 1000)] {
+            let mut fields = FieldMap::new(&budget).unwrap();
+            for number in 0..taken {
+                let name = if of_one_name { name(0) } else { name(number) };
+                fields.add((name, false), vec![value(0)]).unwrap();
+            }
+            for number in 0..taken {
+                fields.remove(&name(number));
+            }
+            assert_eq!((fields.map().len(), fields.size_bytes()), (0, 0));
+            let room = if of_one_name { taken * FURTHER_BYTES } else { taken * NAME_BYTES };
+            assert!(budget.used_for(BudgetKind::Buffer) >= room as u64, "{budget:?}");
+            let (map, charge) = fields.into_parts();
+            assert!(charge.bytes() >= room as u64);
+            drop((map, charge));
+            assert_eq!(budget.used_for(BudgetKind::Buffer), 0);
+        }
+    }
+
+    /// A map that must grow has been charged for by then, so that a refusal changes nothing.
+    #[test]
+    fn what_is_refused_changes_nothing() {
+        let budget = Budget::new(Some(2 << 20), "limit");
+        let mut fields = FieldMap::new(&budget).unwrap();
+        fields.add((name(1), false), vec![value(3)]).unwrap();
+        let before = budget.used_for(BudgetKind::Buffer);
+        let many = vec![value(0); 30_000];
+        fields.add((name(1), true), many).unwrap_err();
+        assert_eq!(budget.used_for(BudgetKind::Buffer), before);
+        assert_eq!((fields.map().len(), fields.map().get(name(1)).unwrap().len()), (1, 3));
+    }
+
+    /// As many names as grow a map several times: what was foreseen is what came.
+    #[test]
+    fn growth_is_foreseen() {
+        let mut map = HeaderMap::new();
+        for number in 0..800 {
+            map.append(name(number), value(1));
+            assert_eq!(map.capacity(), names_with_room(number + 1), "{number}");
+        }
+    }
+
+    #[test]
+    fn what_was_received_is_a_copy() {
+        let budget = Budget::new(None, "limit");
+        let read = bytes::Bytes::from(vec![b'a'; 1000]);
+        let mut map = HeaderMap::new();
+        map.append(name(1), HeaderValue::from_maybe_shared(read.slice(..3)).unwrap());
+        map.append("connection", HeaderValue::from_static("x-2"));
+        map.append(name(2), HeaderValue::from_static("gone"));
+        let fields = FieldMap::received(map, &budget).unwrap();
+        assert_eq!((fields.map().len(), &fields.map()[name(1)]), (1, &HeaderValue::from_static("aaa")));
+        assert!(read.is_unique());
+    }
+}

@@ -2,9 +2,10 @@
 
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use innkeeper::component::{Accessor, Func, Instance, Linker, Val, run_concurrent};
+use innkeeper::component::{Accessor, Component, Func, Instance, Linker, Val, run_concurrent};
 use innkeeper::{Engine, Error, Store};
 
 use super::engines;
@@ -166,5 +167,55 @@ fn what_does_not_fit_is_refused_and_functions_that_are_not_async_run_whole() {
             call(plain, &accessor, 6).await
         }));
         assert_eq!(value.unwrap().unwrap(), 7);
+    }
+}
+
+/// A call that is kept where the guest's own host functions reach it.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>>);
+
+/// A function of the host that the guest calls drops the future that waits for the guest: it is given up, and nobody waits for anybody.
+#[test]
+fn a_call_is_given_up_by_what_it_calls() {
+    for (engine, of) in engines().into_iter().flat_map(|engine| [(engine.clone(), ""), (engine, "async")]) {
+        let text = format!(
+            r#"(component
+            (import "give-up" (func $give-up))
+            (core func $lowered (canon lower (func $give-up)))
+            (core module $m (import "" "give-up" (func $give-up))
+                (func (export "f") (param i32) (result i32) (call $give-up) (local.get 0)))
+            (core instance $m (instantiate $m (with "" (instance (export "give-up" (func $lowered))))))
+            (func (export "f") {of} (param "n" u32) (result u32) (canon lift (core func $m "f"))))"#
+        );
+        let component = Component::new(&engine, innkeeper::to_binary(text.as_bytes()).unwrap()).unwrap();
+        let mut linker = Linker::<Kept>::new(&engine);
+        linker.root().func_wrap("give-up", |store, ()| {
+            let kept = store.data().0.lock().unwrap().take();
+            drop(kept);
+            Ok(())
+        });
+        let kept = Kept::default();
+        let mut store = Store::new(&engine, kept.clone()).unwrap();
+        let instance = linker.instantiate(&mut store, &component).unwrap();
+        let func = instance.get_func(&mut store, "f").unwrap();
+        let ran = block_on(run_concurrent(&mut store, async |accessor| {
+            let beside = accessor.clone();
+            let mut call: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
+                let mut results = [Val::Bool(false)];
+                let _ = func.call_concurrent(&beside, &[Val::U32(1)], &mut results).await;
+            });
+            let begun = std::future::poll_fn(|context| Poll::Ready(call.as_mut().poll(context)));
+            assert!(begun.await.is_pending());
+            *kept.0.lock().unwrap() = Some(call);
+            let mut turns = 0;
+            std::future::poll_fn(|_| {
+                turns += 1;
+                if turns > 10 { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        }));
+        ran.unwrap();
+        assert!(kept.0.lock().unwrap().is_none(), "{of}: the guest has run");
+        assert!(!instance.is_poisoned(&mut store));
     }
 }

@@ -369,7 +369,17 @@ mod tests {
         // The budget lets a little more pass than it says.
         let most = 3 * LIMIT_BYTES / PLACE_COST_BYTES;
         assert!((kept.len() as u64) < most, "{}", kept.len());
+        // Their places stay.
+        let places = (kept.len() * size_of::<Place>()) as u64;
+        for child in &kept {
+            table.delete(child).unwrap();
+        }
+        assert!(budget.used_for(BudgetKind::Descriptor) >= places, "{budget:?}");
+        let room = table.room().unwrap();
+        let child = table.push(room, Child(2));
+        table.delete(&child).unwrap();
         table.clear();
+        assert_eq!(budget.used_for(BudgetKind::Descriptor), 0);
         let room = table.room().unwrap();
         table.push(room, Child(3));
     }

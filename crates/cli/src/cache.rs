@@ -80,6 +80,14 @@ pub(crate) enum CacheCommand {
 
 /// The cache for a run with these keys. A directory that was asked for and cannot be used is a problem; the usual one is done without, for the reason given.
 pub(crate) fn choose(flag: Option<&CacheFlag>, keys: &Keys) -> Result<(Cache, Option<Reason>), Problem> {
+    match open(flag)? {
+        (cache, None) => for_keys(cache, flag, keys).map(|cache| (cache, None)),
+        (cache, reason) => Ok((cache, reason)),
+    }
+}
+
+/// The cache for runs with any keys, as [`choose`] opens it.
+pub(crate) fn open(flag: Option<&CacheFlag>) -> Result<(Cache, Option<Reason>), Problem> {
     require_parent(flag)?;
     let is_asked_for = flag.is_some();
     let Some(path) = directory(flag) else { return Ok((Cache::off(), None)) };
@@ -100,28 +108,31 @@ pub(crate) fn choose(flag: Option<&CacheFlag>, keys: &Keys) -> Result<(Cache, Op
             Ok(seal) => sealed(opened, &path, seal),
         }
     });
-    let opened = match sealed {
-        Ok(cache) => cache,
-        Err(problem) if is_asked_for => return Err(problem),
-        Err(problem) => return Ok((Cache::off(), Some(problem))),
-    };
-    let Some(granted) = granted_with(&opened, keys) else { return Ok((opened, None)) };
+    match sealed {
+        Ok(cache) => Ok((cache, None)),
+        Err(problem) if is_asked_for => Err(problem),
+        Err(problem) => Ok((Cache::off(), Some(problem))),
+    }
+}
+
+/// A cache that is open, for a run with these keys: none where a guest could reach the usual one.
+pub(crate) fn for_keys(opened: Cache, flag: Option<&CacheFlag>, keys: &Keys) -> Result<Cache, Problem> {
+    let Some(directory) = opened.directory() else { return Ok(opened) };
+    let Some(granted) = granted_with(&opened, keys) else { return Ok(opened) };
     let reason = format!(
         "the code cache cannot be inside a directory that the guest is granted, or around it, and {} is granted",
         visible(&granted.to_string_lossy())
     );
-    let problem = Problem::new(path.to_string_lossy(), reason)
+    let problem = Problem::new(directory.path().to_string_lossy(), reason)
         .help("choose another directory with --cache DIR, or --cache off");
-    if is_asked_for {
-        if let Some(refused) = opened.directory() {
-            refused.remove_if_new();
-        }
+    if flag.is_some() {
+        directory.remove_if_new();
         return Err(problem);
     }
-    if opened.directory().is_some_and(CacheDirectory::is_first_refusal) {
+    if directory.is_first_refusal() {
         report::warning(&problem);
     }
-    Ok((Cache::off(), None))
+    Ok(Cache::off())
 }
 
 /// The key that files of a cache are believed by: in this directory, or the user's.

@@ -88,6 +88,11 @@ impl Input {
         Input::of(path, read_regular_file(path))
     }
 
+    /// As [`Input::read`], of what was read of that path, or could not be.
+    pub(crate) fn of_bytes(path: &OsStr, bytes: io::Result<Vec<u8>>) -> Result<Input, Problem> {
+        Input::of(path, bytes.map(|bytes| (bytes, None)))
+    }
+
     fn of(path: &OsStr, bytes: io::Result<(Vec<u8>, Option<ModuleFile>)>) -> Result<Input, Problem> {
         let name =
             if path == "-" { String::from("standard input") } else { visible(&path.to_string_lossy()) };
@@ -249,6 +254,11 @@ fn read_regular_file(path: &OsStr) -> io::Result<(Vec<u8>, Option<ModuleFile>)> 
         return Err(io::Error::other("it is no regular file any more"));
     }
     Ok((read_bounded(file, metadata.len(), MAX_INPUT_BYTES)?, None))
+}
+
+/// All of an open file, if that is no more than a module may have.
+pub(crate) fn read_whole(file: &File) -> io::Result<Vec<u8>> {
+    read_bounded(file, file.metadata()?.len(), MAX_INPUT_BYTES)
 }
 
 fn read_bytes(path: &OsStr) -> io::Result<(Vec<u8>, Option<ModuleFile>)> {

@@ -43,6 +43,15 @@ pub(crate) fn granted(keys: KeysBuilder, flags: &GrantFlags) -> Result<KeysBuild
         Some(path) => read_policy(path.as_os_str())?,
         None => Policy::default(),
     };
+    granted_by(policy, keys, flags)
+}
+
+/// What this policy, and flags grant beside `keys`.
+pub(crate) fn granted_by(
+    policy: Policy,
+    keys: KeysBuilder,
+    flags: &GrantFlags,
+) -> Result<KeysBuilder, Problem> {
     let keys = policy.grant(keys, std::env::vars_os()).map_err(|error| match &flags.policy {
         Some(path) => Problem::new(path.display(), error).help(POLICY_PAGE).mistake(),
         None => Problem::from_message(error),
@@ -174,10 +183,15 @@ fn danger(granted: &Path, home: Option<PathBuf>) -> Option<String> {
 
 /// Reads a policy; relative paths in it are relative to its folder.
 pub(crate) fn read_policy(path: &OsStr) -> Result<Policy, Problem> {
-    let name = path.to_string_lossy();
     // What is wrong with it is printed.
     require_in_sight(Path::new(path), &cache::out_of_sight(None))?;
-    let text = read_bounded(path).map_err(|reason| unreadable_policy(path, &name, &reason))?;
+    policy_of(path, read_bounded(path))
+}
+
+/// What a text says that was read of a policy.
+pub(crate) fn policy_of(path: &OsStr, text: io::Result<String>) -> Result<Policy, Problem> {
+    let name = path.to_string_lossy();
+    let text = text.map_err(|reason| unreadable_policy(path, &name, &reason))?;
     let policy = Policy::parse(&text).map_err(|error| {
         if let Some((kind, _)) = foreign::kind_by_start(text.as_bytes()) {
             return module_as_policy(&name, kind);
@@ -228,11 +242,15 @@ fn near_toml(error: &str, text: &str) -> Option<&'static str> {
         .then_some("write access = \"ro\", \"rw\" or \"cow\"")
 }
 
-/// The text of a policy, which may come from a pipe. What has no end is given up.
-/// Reads a text that says what is granted, which is short.
-pub(crate) fn read_bounded(path: &OsStr) -> io::Result<String> {
+/// The text of a policy, which may come from a pipe.
+fn read_bounded(path: &OsStr) -> io::Result<String> {
+    read_text(File::open(path)?)
+}
+
+/// Reads a text that says what is granted, which is short. What has no end is given up.
+pub(crate) fn read_text(source: impl Read) -> io::Result<String> {
     let mut text = String::new();
-    File::open(path)?.take(MAX_POLICY_BYTES + 1).read_to_string(&mut text)?;
+    source.take(MAX_POLICY_BYTES + 1).read_to_string(&mut text)?;
     if text.len() as u64 > MAX_POLICY_BYTES {
         return Err(io::Error::other(format!("it is larger than {MAX_POLICY_BYTES} bytes")));
     }

@@ -22,6 +22,7 @@ use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::handed_over::{self, HandedStream, is_own_descriptor};
+use crate::mounts;
 use crate::report::{self, Problem, visible};
 use crate::writable::{self, WayError, Writable, Writing};
 
@@ -124,6 +125,7 @@ impl Output {
                 let flags = if mode == FileMode::Append { OFlags::APPEND } else { OFlags::empty() };
                 let file = open_at(&self.directory, &self.name, OFlags::CREATE | flags).map_err(failed)?;
                 writable.require_file_in_sight(&file, &self.path)?;
+                writable.require_unread(&file, &self.path)?;
                 let found = fstat(&file).map_err(|error| failed(error.into()))?;
                 let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
                 if mode == FileMode::Truncate && is_file {
@@ -252,12 +254,40 @@ pub(crate) fn written_to(path: &Path) -> String {
 pub(crate) fn open_streams(keys: &mut Keys, writable: &Writable) -> Result<(), Problem> {
     for key in [&mut keys.stdout, &mut keys.stderr] {
         if let StdoutKey::File { path, mode } = key {
-            let how = if *mode == FileMode::Append { Writing::Append } else { Writing::Whole };
-            let file = Output::find(path, writable, how)?.stream(*mode, writable)?;
-            *key = StdoutKey::Opened(Arc::new(file.into()));
+            *key = StdoutKey::Opened(open_stream((path, *mode), writable, &[])?);
         }
     }
     Ok(())
+}
+
+/// Opens a file that a guest's stream goes to; where it is one of those that are `open` for the same, that one.
+pub(crate) fn open_stream(
+    (path, mode): (&Path, FileMode),
+    writable: &Writable,
+    open: &[OpenStream],
+) -> Result<Arc<OwnedFd>, Problem> {
+    let how = if mode == FileMode::Append { Writing::Append } else { Writing::Whole };
+    let output = Output::find(path, writable, how)?;
+    let there = mounts::look(&output.directory, Path::new(&output.name), AtFlags::SYMLINK_NOFOLLOW).ok();
+    let there = there.map(|found| found.identity);
+    let is_it = |stream: &&OpenStream| {
+        let file = handed_over::regular_file(&stream.file).map(|found| found.identity);
+        stream.path == path && stream.mode == mode && file.is_some() && file == there
+    };
+    let file = match open.iter().find(is_it) {
+        Some(stream) => Arc::clone(&stream.file),
+        None => Arc::new(output.stream(mode, writable)?.into()),
+    };
+    writable.was_opened(path, &file);
+    Ok(file)
+}
+
+/// A file that a guest's stream goes to.
+#[derive(Clone, Debug)]
+pub(crate) struct OpenStream {
+    pub(crate) path: PathBuf,
+    pub(crate) mode: FileMode,
+    pub(crate) file: Arc<OwnedFd>,
 }
 
 /// A name for a file that is being written. A guest may have the directory, and is not to guess it.

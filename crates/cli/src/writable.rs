@@ -4,13 +4,14 @@
 //! directory that this run's guest may write to, whichever mounts show it. Of directories that only guests of earlier runs could write to nobody knows.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use innkeeper::wasi::keys::{Access, Keys, StdinKey};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, openat, openat2};
@@ -30,19 +31,38 @@ pub(crate) const LOOKUP: OFlags =
     OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// The directories that a guest may write to, and what `inn` reads and writes for its user in this run.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Writable {
-    granted: Vec<(Looked, PathBuf)>,
+    granted: Vec<Granted>,
     cache: Option<CacheFlag>,
     /// What no guest may reach, looked at when it is first asked for.
-    hidden: OnceCell<Vec<(Looked, PathBuf)>>,
+    hidden: OnceCell<Vec<Granted>>,
     inputs: Vec<OsString>,
     outputs: RefCell<Vec<Written>>,
+    /// Files that outputs of guests have gone to, of guests that are gone as well.
+    written: BTreeSet<Identity>,
+}
+
+/// A directory, as it was when it was looked at.
+#[derive(Clone, Debug)]
+struct Granted {
+    looked: Looked,
+    path: PathBuf,
+    /// Itself, where it was opened: its path may lead elsewhere by now.
+    opened: Option<Arc<OwnedFd>>,
+}
+
+/// A file that was opened to be read.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) file: File,
+    /// The granted directory that it lies in, where a guest may change it.
+    pub(crate) granted: Option<PathBuf>,
 }
 
 /// A file that `inn` writes.
-#[derive(Debug)]
-struct Written {
+#[derive(Clone, Debug)]
+pub(crate) struct Written {
     /// The directory and the name in it.
     at: (Identity, OsString),
     /// The file, if there is one.
@@ -104,14 +124,9 @@ impl Writable {
         }
     }
 
-    /// What these keys let guests write to that answer requests, in a command that reads their program and keeps their code there.
-    pub(crate) fn of_served(keys: &Keys, program: &OsStr, cache: Option<&CacheFlag>) -> Writable {
-        Writable {
-            granted: looked_at(keys, |access| access == Access::ReadWrite),
-            cache: cache.cloned(),
-            inputs: inputs(keys, program),
-            ..Writable::default()
-        }
+    /// Where guests answer requests whose code is kept there, before any is granted a directory.
+    pub(crate) fn of_server(cache: Option<&CacheFlag>) -> Writable {
+        Writable { cache: cache.cloned(), ..Writable::default() }
     }
 
     /// What these keys let a guest write to at once, where none runs.
@@ -119,19 +134,62 @@ impl Writable {
         Writable { granted: looked_at(keys, |access| access == Access::ReadWrite), ..Writable::default() }
     }
 
-    /// What these keys show a guest in any way: in name what it may write to, of which nothing here is written.
-    pub(crate) fn shown_to(keys: &Keys) -> Writable {
-        Writable { granted: looked_at(keys, |_| true), ..Writable::default() }
-    }
-
-    /// Takes what other guests may write to for what this one may.
-    pub(crate) fn also_grants(&mut self, other: &Writable) {
-        self.granted.extend(other.granted.iter().cloned());
-    }
-
     /// Notes one more file that is read in this run.
     pub(crate) fn also_reads(&mut self, path: &OsStr) {
         self.inputs.push(path.to_owned());
+    }
+
+    /// Takes an open directory for one that a guest may write to.
+    pub(crate) fn also_grants(&mut self, directory: &Arc<OwnedFd>, path: &Path) -> io::Result<()> {
+        let looked = mounts::look(directory, Path::new(""), AtFlags::empty())?;
+        let place = |looked: Looked| (looked.identity, looked.mount);
+        if !self.granted.iter().any(|known| known.path == path && place(known.looked) == place(looked)) {
+            let opened = Some(Arc::clone(directory));
+            self.granted.push(Granted { looked, path: path.to_owned(), opened });
+        }
+        Ok(())
+    }
+
+    /// Has these be the files that are read and written, which no further output may be.
+    pub(crate) fn reads_and_writes(&mut self, inputs: Vec<OsString>, outputs: Vec<Written>) {
+        self.inputs = inputs;
+        self.outputs = RefCell::new(outputs);
+    }
+
+    /// The files that are written by now.
+    pub(crate) fn outputs(&self) -> Vec<Written> {
+        self.outputs.borrow().clone()
+    }
+
+    /// Remembers which files are written, for as long as anything is asked here.
+    pub(crate) fn remember_outputs(&mut self) {
+        let outputs = self.outputs.get_mut();
+        self.written.extend(outputs.iter().filter_map(|it| it.file));
+    }
+
+    /// Whether an output of a guest goes, or has gone, to this file.
+    pub(crate) fn is_output(&self, file: impl AsFd) -> bool {
+        let found = handed_over::regular_file(&file);
+        found.is_some_and(|found| self.written.contains(&found.identity))
+    }
+
+    /// Notes which file was opened for the output of this path that was taken last.
+    pub(crate) fn was_opened(&self, path: &Path, file: impl AsFd) {
+        let mut outputs = self.outputs.borrow_mut();
+        if let Some(output) = outputs.last_mut().filter(|output| output.path == path) {
+            output.file = handed_over::regular_file(&file).map(|found| found.identity);
+        }
+    }
+
+    /// Refuses an open file that is read in this run.
+    pub(crate) fn require_unread(&self, file: impl AsFd, path: &Path) -> Result<(), Problem> {
+        let found = handed_over::regular_file(&file);
+        match found.and_then(|found| self.input(found.identity)) {
+            None => Ok(()),
+            Some(input) => Err(Problem::new(path.to_string_lossy(), read_in_this_run(input))
+                .help("write another file")
+                .mistake()),
+        }
     }
 
     /// The input that is this file, by whatever path.
@@ -166,7 +224,7 @@ impl Writable {
 
     fn is_hidden(&self, file: impl AsFd) -> bool {
         let Some(found) = handed_over::regular_file(&file) else { return false };
-        let is_one = |identity| self.hidden().iter().any(|(thing, _)| thing.identity == identity);
+        let is_one = |identity| self.hidden().iter().any(|thing| thing.looked.identity == identity);
         // What the key's directory and the cache hold lies directly in them, and a directory is the same one by whatever mount it is seen. A directory that nobody can look
         // at, or that is gone, is neither.
         let directory = || mounts::look(CWD, &handed_over::directory_of(&file)?, AtFlags::empty()).ok();
@@ -203,34 +261,49 @@ impl Writable {
         };
     }
 
-    fn hidden(&self) -> &[(Looked, PathBuf)] {
+    fn hidden(&self) -> &[Granted] {
         self.hidden.get_or_init(|| {
             let paths = cache::out_of_sight(self.cache.as_ref()).into_iter();
-            paths.filter_map(|path| Some((mounts::look(CWD, &path, AtFlags::empty()).ok()?, path))).collect()
+            paths.filter_map(|path| Granted::at(&path)).collect()
         })
     }
 
     /// Refuses host paths that keys and flags name, if they go through links that the guest may have left: to what it is granted or reads, or where its code is kept. Refuses
     /// standard streams, too, that whoever starts the command has opened and no guest may reach.
     pub(crate) fn check_inputs(&self, keys: &Keys, cache: Option<&CacheFlag>) -> Result<(), Problem> {
-        self.require_streams_in_sight(&HandedStream::WRITTEN)?;
-        if keys.stdin == StdinKey::Inherit {
-            self.require_streams_in_sight(&[HandedStream::Input])?;
-        }
+        self.check_streams(keys)?;
         let is_native = |access| !matches!(access, Access::Temporary { .. });
         let directories = keys.directories.iter().filter(|key| is_native(key.access)).map(|key| &key.host);
         let stdin = match &keys.stdin {
             StdinKey::File(path) => Some(path),
             _ => None,
         };
-        let cache = match cache {
-            Some(CacheFlag::Directory(path)) => Some(path),
-            _ => None,
-        };
-        directories.chain(stdin).chain(cache).try_for_each(|path| match self.planted(path) {
+        self.check_cache(cache)?;
+        directories.chain(stdin).try_for_each(|path| self.require_unplanted(path))
+    }
+
+    /// Refuses standard streams that whoever starts the command has opened and no guest may reach.
+    pub(crate) fn check_streams(&self, keys: &Keys) -> Result<(), Problem> {
+        self.require_streams_in_sight(&HandedStream::WRITTEN)?;
+        match keys.stdin {
+            StdinKey::Inherit => self.require_streams_in_sight(&[HandedStream::Input]),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a directory for code to which a guest may have led.
+    pub(crate) fn check_cache(&self, cache: Option<&CacheFlag>) -> Result<(), Problem> {
+        match cache {
+            Some(CacheFlag::Directory(path)) => self.require_unplanted(path),
+            _ => Ok(()),
+        }
+    }
+
+    fn require_unplanted(&self, path: &Path) -> Result<(), Problem> {
+        match self.planted(path) {
             None => Ok(()),
             Some(step) => Err(planted(path, &step)),
-        })
+        }
     }
 
     /// Warns of a file that is read and decides what a later run may do, where the guest may change it, or what leads to it.
@@ -294,14 +367,17 @@ impl Writable {
     }
 
     /// Opens a file to read it, through no link in a directory that the guest may write to. To be asked anew whenever the file is read: guests move things meanwhile.
-    pub(crate) fn open_input(&self, path: &Path) -> Result<File, WayError> {
+    pub(crate) fn open_input(&self, path: &Path) -> Result<Found, WayError> {
         let mut path = path.to_owned();
         for _ in 0..=MAX_LINKS {
             let (directory, name) = self.directory_of(&path)?;
             let flags =
                 OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
             let error = match openat(&directory, &name, flags, Mode::empty()) {
-                Ok(file) => return Ok(File::from(file)),
+                Ok(file) => {
+                    let granted = self.around(&directory).map_err(WayError::System)?;
+                    return Ok(Found { file: File::from(file), granted: granted.map(Path::to_owned) });
+                }
                 Err(error @ Errno::LOOP) => error,
                 Err(error) => return Err(error.into()),
             };
@@ -313,6 +389,14 @@ impl Writable {
             path.push(OsStr::from_bytes(target.as_bytes()));
         }
         Err(Errno::LOOP.into())
+    }
+
+    /// Opens a directory, only to go on from there, through no link in a directory that a guest may write to. One that was handed over is the one that it is.
+    pub(crate) fn open_directory(&self, path: &Path) -> Result<OwnedFd, WayError> {
+        match is_own_descriptor(path) {
+            true => Ok(openat(CWD, path, LOOKUP.difference(OFlags::NOFOLLOW), Mode::empty())?),
+            false => self.follow(path, path),
+        }
     }
 
     /// Opens a directory step by step, through no link in a directory that the guest may write to.
@@ -397,17 +481,30 @@ fn inputs(keys: &Keys, program: &OsStr) -> Vec<OsString> {
 }
 
 /// The directories of keys to which this applies, as far as they are there.
-fn looked_at(keys: &Keys, applies: impl Fn(Access) -> bool) -> Vec<(Looked, PathBuf)> {
+fn looked_at(keys: &Keys, applies: impl Fn(Access) -> bool) -> Vec<Granted> {
     let granted = keys.directories.iter().filter(|key| applies(key.access));
-    let found = granted.filter_map(|key| {
-        let looked = mounts::look(CWD, &key.host, AtFlags::empty()).ok()?;
-        Some((looked, key.host.clone()))
-    });
-    found.collect()
+    granted.filter_map(|key| Granted::at(&key.host)).collect()
+}
+
+impl Granted {
+    /// What is at this path, if anything is.
+    fn at(path: &Path) -> Option<Granted> {
+        let looked = mounts::look(CWD, path, AtFlags::empty()).ok()?;
+        Some(Granted { looked, path: path.to_owned(), opened: None })
+    }
+
+    /// Whether it shows a directory by another mount.
+    fn shows(&self, directory: (&OwnedFd, Looked)) -> bool {
+        let again = || openat(CWD, &self.path, LOOKUP.difference(OFlags::NOFOLLOW), Mode::empty());
+        match &self.opened {
+            Some(opened) => mounts::is_shown_in(directory, (&**opened, self.looked)),
+            None => again().is_ok_and(|opened| mounts::is_shown_in(directory, (&opened, self.looked))),
+        }
+    }
 }
 
 /// The one of these directories that an open one is, or is in.
-fn shown_in<'a>(directories: &'a [(Looked, PathBuf)], directory: &OwnedFd) -> io::Result<Option<&'a Path>> {
+fn shown_in<'a>(directories: &'a [Granted], directory: &OwnedFd) -> io::Result<Option<&'a Path>> {
     if directories.is_empty() {
         return Ok(None);
     }
@@ -416,14 +513,11 @@ fn shown_in<'a>(directories: &'a [(Looked, PathBuf)], directory: &OwnedFd) -> io
     let mut here = look(&at)?;
     let mut is_first_on_mount = true;
     loop {
-        let is_it = |(known, path): &&(Looked, PathBuf)| {
-            known.identity == here.identity
-                || is_first_on_mount
-                    && openat(CWD, path, LOOKUP.difference(OFlags::NOFOLLOW), Mode::empty())
-                        .is_ok_and(|opened| mounts::is_shown_in((&at, here), (&opened, *known)))
+        let is_it = |known: &&Granted| {
+            known.looked.identity == here.identity || is_first_on_mount && known.shows((&at, here))
         };
-        if let Some((_, path)) = directories.iter().find(is_it) {
-            return Ok(Some(path));
+        if let Some(known) = directories.iter().find(is_it) {
+            return Ok(Some(&known.path));
         }
         at = openat(&at, c"..", LOOKUP, Mode::empty())?;
         let above = look(&at)?;

@@ -1,6 +1,7 @@
 //! `--static`: directories whose files `inn serve` gives itself.
 
 use std::ffi::{OsStr, OsString};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -48,27 +49,36 @@ pub(super) fn shown(keys: &Keys, flags: &[StaticFlag]) -> Keys {
     shown
 }
 
-/// Refuses directories in which the code cache or its key is kept: whoever has the key could forge code that later runs believe.
-pub(super) fn require_no_secret(flags: &[StaticFlag], cache: Option<&CacheFlag>) -> Result<(), Problem> {
-    if flags.is_empty() {
-        return Ok(());
-    }
-    let shown = Writable::shown_to(&shown(&Keys::default(), flags));
-    for secret in cache::out_of_sight(cache) {
+/// Refuses directories of files in which something is kept that no client may read: the code cache or its key, of which whoever has it could forge code that later runs believe; or what `says_what_is_granted`. `shown`
+/// has the directories that clients are given.
+pub(super) fn require_no_secret<'a>(
+    shown: &Writable,
+    cache: Option<&CacheFlag>,
+    says_what_is_granted: impl IntoIterator<Item = &'a Path>,
+) -> Result<(), Problem> {
+    let caches = cache::out_of_sight(cache).into_iter().map(|path| (path, CACHE));
+    // Where it is, and not where a link to it is; what is not there is told by whoever reads it.
+    let real = says_what_is_granted.into_iter().filter_map(|path| path.canonicalize().ok());
+    let around = real.filter_map(|path| path.parent().map(Path::to_owned));
+    for (secret, what) in caches.chain(around.map(|path| (path, GRANTS))) {
         let around = openat(CWD, &secret, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
         // What is not there can be made later, and is no secret of anybody's yet.
         let Ok(directory) = around else { continue };
         let name = |path: &Path| visible(&path.to_string_lossy());
         let given = shown.around(&directory).map_err(|error| Problem::new(name(&secret), error))?;
         if let Some(given) = given {
-            let reason = "the code cache or its key is kept there, which no client may read";
-            return Err(Problem::new(format!("--static {}", name(given)), reason)
+            return Err(Problem::new(format!("--static {}", name(given)), what)
                 .help("give a directory with nothing but what is meant for clients")
                 .mistake());
         }
     }
     Ok(())
 }
+
+/// Why files are not given to clients.
+const CACHE: &str = "the code cache or its key is kept there, which no client may read";
+const GRANTS: &str =
+    "the configuration or a policy is kept there, which can have what no client may read, such as variables";
 
 /// Whether a path is written in one way only. Of other characters, clients could write others than are looked for.
 pub(super) fn is_plain(path: &str) -> bool {
@@ -78,15 +88,18 @@ pub(super) fn is_plain(path: &str) -> bool {
 /// Files that are open, with the path that they have for clients.
 pub(super) type OpenFiles = Vec<(String, Arc<Files>)>;
 
-/// Opens the directories, once: a guest could lead the way elsewhere by the next time.
-pub(super) fn open(flags: &[StaticFlag]) -> Result<OpenFiles, Problem> {
-    let open = |StaticFlag { path, directory }: &StaticFlag| {
-        let files = Files::new(path, directory).map_err(|error| {
-            Problem::new(visible(&directory.to_string_lossy()), format!("no directory of files: {error}"))
-        })?;
-        Ok((path.clone(), Arc::new(files)))
+/// The files of these directories, which are open.
+pub(super) fn of(flags: &[StaticFlag], directories: &[Arc<OwnedFd>]) -> OpenFiles {
+    let files = |(flag, opened): (&StaticFlag, &Arc<OwnedFd>)| {
+        let files = Files::within(&flag.path, Arc::clone(opened), &flag.directory);
+        (flag.path.clone(), Arc::new(files))
     };
-    flags.iter().map(open).collect()
+    flags.iter().zip(directories).map(files).collect()
+}
+
+/// A directory of files cannot be opened.
+pub(super) fn no_files(directory: &Path, error: &std::io::Error) -> Problem {
+    Problem::new(visible(&directory.to_string_lossy()), format!("no directory of files: {error}"))
 }
 
 /// Adds the files beside a program that is served for this host.

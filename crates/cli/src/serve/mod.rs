@@ -10,28 +10,33 @@ mod program;
 mod ready;
 mod reload;
 mod site;
+mod sockets;
+mod sources;
 mod tls;
 mod trouble;
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use innkeeper_http::server::{
-    AccessLog, Address, Inherited, Limits, Listener, LogFormat, Offer, Server, Stop, Tls, notify,
+    AccessLog, Inherited, Limits, Listener, LogFormat, Offer, Server, Stop, Tls, notify,
 };
 use innkeeper_http::{Handler, Replaceable};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
 
 pub(crate) use flags::ServeArgs;
-use flags::{AccessLogFlag, ServerFlags, usual_address};
+use flags::{AccessLogFlag, ServerFlags};
 pub(crate) use program::answers_requests;
 use site::{Guest, Site};
+use sockets::{Sockets, cannot_hand_over};
+use sources::{Sources, When};
 
-use crate::report::{self, Problem, visible};
+use crate::report::{self, Problem};
 use crate::signals;
+use crate::writable::Writable;
 
 /// Serves until it is told to end.
 pub(crate) fn serve(args: ServeArgs) -> Result<ExitCode, Problem> {
@@ -39,7 +44,8 @@ pub(crate) fn serve(args: ServeArgs) -> Result<ExitCode, Problem> {
     let (config, server, guests) = match config::is_one(&file) {
         true => {
             let path = PathBuf::from(file);
-            let read = config::read(&path)?;
+            let nobody = Writable::default();
+            let read = config::read(&path, &Sources::default(), (&nobody, When::AtTheStart))?;
             (Some(path), read.server()?, read.guests)
         }
         false => {
@@ -53,6 +59,7 @@ pub(crate) fn serve(args: ServeArgs) -> Result<ExitCode, Problem> {
     if let (None, Some(wall_time)) = (server.limits.timeout, site.wall_time()) {
         limits.request_time = wall_time;
     }
+    let sockets = Sockets::open(&server, &site.writable().lock().unwrap_or_else(PoisonError::into_inner))?;
     let tls = tls::open(&server.tls, site.writable())?;
     trouble::report();
     raise_open_files();
@@ -61,7 +68,7 @@ pub(crate) fn serve(args: ServeArgs) -> Result<ExitCode, Problem> {
     let handler = Arc::new(Replaceable::new(handler));
     reload::follow(&site, (Arc::clone(&handler), tls.clone()), server.watch)?;
     let handler: Arc<dyn Handler> = handler;
-    let served = runtime.block_on(listen_and_serve(&server, tls, (limits, handler)));
+    let served = runtime.block_on(listen_and_serve(&server, (sockets, tls), (limits, handler)));
     // A guest that does not come to its end does not keep the process, nor does what is being read again.
     runtime.shutdown_background();
     if let Ok(site) = site.try_lock() {
@@ -88,31 +95,23 @@ fn runtime() -> Result<Runtime, Problem> {
 
 async fn listen_and_serve(
     args: &ServerFlags,
-    tls: Option<Tls>,
+    (sockets, tls): (Sockets, Option<Tls>),
     (limits, handler): (Limits, Arc<dyn Handler>),
 ) -> Result<(), Problem> {
     let mut listeners = Listener::activated().map_err(|error| {
         Problem::new("LISTEN_FDS", format!("what was handed over cannot be served: {error}"))
     })?;
-    let mut addresses = args.listen.clone();
-    if addresses.is_empty() && listeners.is_empty() {
-        addresses.push(usual_address());
-    }
-    let mut inherited = match &args.handover {
-        Some(path) => Inherited::take(path).map_err(|error| cannot_hand_over(path, &error))?,
+    let handover = args.handover.as_deref().zip(sockets.handover.as_ref());
+    let mut inherited = match handover {
+        Some((path, place)) => Inherited::take_at(place).map_err(|error| cannot_hand_over(path, &error))?,
         None => Inherited::default(),
     };
-    for address in &addresses {
-        listeners.push(inherited.bind(address).await.map_err(|error| cannot_listen(address, &error))?);
-    }
+    listeners = sockets.listen(&mut inherited, listeners).await?;
     if let Some(tls) = tls {
         listeners = listeners.into_iter().map(|listener| listener.encrypted(&tls)).collect();
         tls::follow(tls);
     }
-    let admin = match &args.admin {
-        Some(address) => Some(inherited.bind(address).await.map_err(|error| cannot_listen(address, &error))?),
-        None => None,
-    };
+    let admin = sockets.administer(&mut inherited).await?;
     let log = access_log(args.access_log)?;
     let stop = Stop::new();
     let for_signals = stop.clone();
@@ -124,11 +123,21 @@ async fn listen_and_serve(
         false => for_signals.end(),
     })?;
     let mut beside = Vec::new();
-    if let Some(path) = &args.handover {
-        let offer = Offer::at(path, listeners.iter().chain(&admin));
-        let offer = offer.map_err(|error| cannot_hand_over(path, &error))?;
-        let stop = stop.clone();
-        beside.push(tokio::spawn(async move { offer.wait(&stop).await }));
+    let offer = handover.map(|(path, place)| {
+        let offer = Offer::at_place(place, listeners.iter().chain(&admin));
+        offer.map(|offer| (path, offer)).map_err(|error| cannot_hand_over(path, &error))
+    });
+    let offer = offer.transpose()?;
+    // From here on nothing fails: the server before this one ends. What has come by now waits in its socket, which is the same.
+    inherited.tell_ready();
+    if let Some((path, mut offer)) = offer {
+        match offer.take_place() {
+            Ok(()) => {
+                let stop = stop.clone();
+                beside.push(tokio::spawn(async move { offer.wait(&stop).await }));
+            }
+            Err(error) => report::warning(&cannot_hand_over(path, &error)),
+        }
     }
     for listener in &listeners {
         report::serving(listener);
@@ -139,8 +148,6 @@ async fn listen_and_serve(
         beside.push(server.tell_at(listener));
     }
     notify("READY=1");
-    // What has come by now waits in its socket, which is the same.
-    inherited.tell_ready();
     server.serve(listeners).await;
     // Their sockets of the file system go with them.
     for task in beside {
@@ -157,23 +164,6 @@ fn access_log(flag: AccessLogFlag) -> Result<AccessLog, Problem> {
         AccessLogFlag::Off => return Ok(AccessLog::off()),
     };
     AccessLog::new(format, std::io::stdout()).map_err(|error| Problem::new("the access log", error))
-}
-
-fn cannot_listen(address: &Address, error: &std::io::Error) -> Problem {
-    let name = match address {
-        Address::Tcp(address) => address.to_string(),
-        Address::Unix(path) => visible(&path.to_string_lossy()),
-    };
-    let help = match error.kind() {
-        std::io::ErrorKind::AddrInUse => "end what listens there, or choose another address",
-        _ => "choose another address",
-    };
-    Problem::new(name, format!("nobody can listen there: {error}")).help(help)
-}
-
-fn cannot_hand_over(path: &Path, error: &std::io::Error) -> Problem {
-    Problem::new(visible(&path.to_string_lossy()), format!("no sockets can be handed over there: {error}"))
-        .help("choose a path of its own for --handover, in a directory of this user's")
 }
 
 /// Lets this process have as many open files as it may: each connection is one, and each request up to five.

@@ -1,24 +1,28 @@
 //! What `inn serve` answers requests by: a component of WASI 0.2 or 0.3, or a module of WASI 0.1.
 
 use std::ffi::OsStr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use innkeeper::Engine;
 use innkeeper::component::{Component, Linker};
 use innkeeper::wasi::host::OpenKeys;
 use innkeeper::wasi::keys::{Keys, WasiLimits};
+use innkeeper::{Engine, Precompiled};
 use innkeeper_http::p2::INCOMING_HANDLER;
 use innkeeper_http::p3::HANDLER;
 use innkeeper_http::{Cgi, CgiLimits, Handler, Proxy, ProxyTimes, Words};
 
 use super::flags::GuestFlags;
 use super::keys::MEMORY_BYTES;
+use super::sources::{Sources, Unread, When};
 use crate::call::{Exported, exported, listed};
+use crate::handed_over::is_own_descriptor;
 use crate::input::{Code, Input};
 use crate::interfaces::add_used;
 use crate::report::{self, Problem, short, visible};
 use crate::wording::{HANDLES, MEMORY, OVERLAY, WRITTEN, Wording};
+use crate::writable::Writable;
 
 /// Processor time of one request, if nobody says otherwise.
 const PROCESSOR_TIME: Duration = Duration::from_secs(10);
@@ -29,14 +33,35 @@ pub(super) struct Program {
     pub(super) code: Code,
 }
 
+/// Whether a program is what whoever starts the server has handed over: standard input, or a descriptor.
+pub(super) fn is_handed_over(path: &Path) -> bool {
+    path == Path::new("-") || is_own_descriptor(path)
+}
+
 /// Reads what is to be served, of which there has to be a way to serve it.
-pub(super) fn read(file: &OsStr, flags: &GuestFlags) -> Result<Input, Problem> {
+pub(super) fn read(
+    file: &OsStr,
+    flags: &GuestFlags,
+    sources: &Sources,
+    (writable, when): (&Writable, When),
+) -> Result<Input, Problem> {
     let name = visible(&file.to_string_lossy());
-    if Input::is_precompiled(file) {
+    let path = Path::new(file);
+    // What was handed over can be a pipe, which is read once.
+    let input = match is_handed_over(path) && when == When::AtTheStart {
+        true => Ok(Input::read(file)),
+        false => match sources.program(path, (writable, when)) {
+            Ok((bytes, _)) if Precompiled::is_one(&bytes) => Err(()),
+            Ok((bytes, _)) => Ok(Input::of_bytes(file, Ok(bytes))),
+            Err(Unread::System(error)) => Ok(Input::of_bytes(file, Err(error))),
+            Err(Unread::Refused(reason)) => return Err(Unread::refusal(path, &reason)),
+        },
+    };
+    let Ok(input) = input else {
         return Err(Problem::new(name, "it was compiled ahead of time, which inn serve does not take")
             .help("serve the .wasm that it was made from: what is compiled of it is kept in the cache"));
-    }
-    let input = Input::read(file)?;
+    };
+    let input = input?;
     match (input.is_component(), flags.cgi) {
         (true, true) => Err(Problem::new(name, "a component, and --cgi is for modules of WASI 0.1")
             .help("leave --cgi away")

@@ -1,6 +1,6 @@
 //! What is served is read again: at SIGHUP, and with `--watch` when it has changed.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,13 +22,13 @@ pub(super) fn follow(
     (answering, tls): (Arc<Replaceable>, Option<Tls>),
     is_watched: bool,
 ) -> Result<(), Problem> {
-    let (ask, asked) = channel();
+    let (ask, asked) = requests();
     let for_signals = ask.clone();
     signals::on_hangups(move || {
         if let Some(tls) = &tls {
             tls.reload();
         }
-        let _ = for_signals.send(());
+        for_signals.ask();
     })?;
     let site = Arc::clone(site);
     let follow = move || {
@@ -41,7 +41,25 @@ pub(super) fn follow(
     thread.spawn(follow).map(drop).map_err(|error| Problem::new("a thread to read files again", error))
 }
 
+/// Asks for all to be read again.
+#[derive(Clone)]
+struct Ask(SyncSender<()>);
+
+/// Requests to read all again, which wait for one that is being done: one stands for all that have come since that began.
+fn requests() -> (Ask, Receiver<()>) {
+    let (ask, asked) = sync_channel(1);
+    (Ask(ask), asked)
+}
+
+impl Ask {
+    fn ask(&self) {
+        // Where there is no room, one waits already.
+        let _ = self.0.try_send(());
+    }
+}
+
 fn follow_on(site: &Mutex<Site>, answering: &Replaceable, asked: &Receiver<()>, is_watched: bool) {
+    let mut is_stuck = false;
     loop {
         let is_asked = match is_watched {
             true => asked.recv_timeout(LOOK_TIME),
@@ -54,10 +72,16 @@ fn follow_on(site: &Mutex<Site>, answering: &Replaceable, asked: &Receiver<()>, 
                 read_again(&mut site, answering, Unchanged::ReadAgain);
                 notify("READY=1");
             }
-            Err(RecvTimeoutError::Timeout) if site.has_changed() => {
-                read_again(&mut site, answering, Unchanged::Kept);
-            }
-            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Timeout) => match site.has_changed() {
+                Ok(true) => read_again(&mut site, answering, Unchanged::Kept),
+                Ok(false) => is_stuck = false,
+                // It was said when it began.
+                Err(_) if is_stuck => {}
+                Err(problem) => {
+                    is_stuck = true;
+                    report::warning(&problem);
+                }
+            },
             Err(RecvTimeoutError::Disconnected) => return,
         }
     }
@@ -80,4 +104,18 @@ fn read_again(site: &mut Site, answering: &Replaceable, unchanged: Unchanged) {
 fn reloading() -> String {
     let now = clock_gettime(ClockId::Monotonic);
     format!("RELOADING=1\nMONOTONIC_USEC={}", now.tv_sec * 1_000_000 + now.tv_nsec / 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_requests_to_read_again_are_one() {
+        let (ask, asked) = requests();
+        for _ in 0..3 {
+            (0..1000).for_each(|_| ask.ask());
+            assert_eq!(asked.try_iter().count(), 1);
+        }
+    }
 }

@@ -1,22 +1,26 @@
 //! What is served: programs with their keys, each for its hosts and paths, and how all of it is read again.
 //!
-//! Must stay true: what is read again serves new requests as a whole or not at all; a program whose keys are the same keeps what was opened for them.
+//! Must stay true: what is read again serves new requests as a whole or not at all; a program whose keys are the same keeps what was opened for them; what a guest may have changed is not read while guests run.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 
+use innkeeper::Cache;
 use innkeeper_http::{Handler, HostPattern, Routes};
 
 use super::flags::{GuestFlags, ServerFlags};
-use super::program::Program;
-use super::ready::{Ready, Wanted};
+use super::keys::{self, PolicyText};
+use super::program::{Program, is_handed_over};
+use super::ready::{Around, Ready, Wanted};
+use super::sources::{Sources, Stamp, When, stamp};
+use super::tls::TlsFlags;
 use super::{config, files};
+use crate::cache;
 use crate::input::Code;
-use crate::report::{Problem, visible};
+use crate::report::{self, Problem, visible};
 use crate::writable::Writable;
 
 /// A program that is to be served, as the command line or a configuration has it.
@@ -41,15 +45,18 @@ pub(super) struct Site {
     served: Vec<Served>,
     /// What the files were when they were read last, in order or not.
     seen: BTreeMap<PathBuf, Stamp>,
-    /// What guests may write to, those that are gone included.
+    /// What guests may write to, and what their outputs go to, those that are gone included.
     writable: Arc<Mutex<Writable>>,
+    sources: Sources,
+    /// Where compiled code is kept, once that is open.
+    cache: OnceCell<Cache>,
 }
 
 /// A guest that is to be served next.
 enum Next {
     /// As it is.
     Same(Arc<Ready>),
-    New(Arc<Guest>),
+    New(Arc<Guest>, PolicyText),
 }
 
 /// A guest that is served.
@@ -59,9 +66,6 @@ struct Served {
     code: Code,
     stamp: Stamp,
 }
-
-/// By which it is seen that a file has changed: when it was, which one it is and how long.
-type Stamp = Option<(SystemTime, u64, u64)>;
 
 /// Whether files that seem to be what they were are read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,12 +83,6 @@ impl Guest {
         }
     }
 
-    /// Its policy as it is now.
-    pub(super) fn policy(&self) -> Option<Vec<u8>> {
-        // What cannot be read is told by whoever grants it.
-        self.flags.grants.policy.as_deref().and_then(|path| std::fs::read(path).ok())
-    }
-
     /// Whether no request is anybody else's, or for a file.
     fn answers_everything(&self) -> bool {
         self.hosts.is_empty() && self.path == "/" && self.flags.statics.is_empty()
@@ -98,11 +96,16 @@ impl Site {
         config: Option<PathBuf>,
         guests: Vec<Guest>,
     ) -> Result<(Site, Arc<dyn Handler>), Problem> {
-        let (server, writable) = (Arc::clone(server), Arc::default());
-        let mut site = Site { server, config, served: Vec::new(), seen: BTreeMap::new(), writable };
+        let writable = Arc::new(Mutex::new(Writable::of_server(server.cache.as_ref())));
+        let (sources, cache) = (Sources::default(), OnceCell::new());
+        let (served, seen) = (Vec::new(), BTreeMap::new());
+        let mut site = Site { server: Arc::clone(server), config, served, seen, writable, sources, cache };
         site.seen.extend(site.config.clone().map(|path| (path.clone(), stamp(&path))));
-        let ready = site.ready(guests.into_iter().map(|guest| Next::New(Arc::new(guest))).collect())?;
-        let handler = site.serve(ready, Unchanged::ReadAgain)?;
+        let nobody = Writable::default();
+        let new = |guest: Guest| site.with_policy(Arc::new(guest), (&nobody, When::AtTheStart));
+        let next = guests.into_iter().map(new).collect::<Result<Vec<_>, _>>()?;
+        let (ready, writable) = site.ready(next)?;
+        let handler = site.serve((ready, writable), (Unchanged::ReadAgain, When::AtTheStart))?;
         Ok((site, handler))
     }
 
@@ -129,9 +132,12 @@ impl Site {
     }
 
     /// Whether a file has changed since this was asked last, or since it was read.
-    pub(super) fn has_changed(&mut self) -> bool {
-        let now = self.stamps();
-        std::mem::replace(&mut self.seen, now) != self.seen
+    ///
+    /// # Errors
+    /// That cannot be found out.
+    pub(super) fn has_changed(&mut self) -> Result<bool, Problem> {
+        let now = self.stamps()?;
+        Ok(std::mem::replace(&mut self.seen, now) != self.seen)
     }
 
     /// Reads everything again, and gives who answers from now on.
@@ -140,28 +146,29 @@ impl Site {
     /// What is not in order: then nothing has changed.
     pub(super) fn read_again(&mut self, unchanged: Unchanged) -> Result<Arc<dyn Handler>, Problem> {
         // Before it is read: what is written meanwhile is a change.
-        self.seen = self.stamps();
-        let next = match self.config.clone() {
+        self.seen = self.stamps()?;
+        let now = self.writable.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let when = (&now, When::Again);
+        let next = match &self.config {
             Some(path) => {
-                self.keep_from_guests(&path, "the configuration")?;
-                let read = config::read(&path)?;
+                let read = config::read(path, &self.sources, when)?;
                 read.warn_of_server(&self.server);
                 let again = |guest: Guest| {
                     let is_same = |served: &&Served| served.ready.guest.written == guest.written;
                     match self.served.iter().find(is_same) {
-                        Some(served) => self.policy_again(&served.ready),
-                        None => self.with_policy(Arc::new(guest)),
+                        Some(served) => self.policy_again(&served.ready, &now),
+                        None => self.with_policy(Arc::new(guest), when),
                     }
                 };
                 read.guests.into_iter().map(again).collect::<Result<Vec<_>, _>>()?
             }
             None => {
-                let all = self.served.iter().map(|served| self.policy_again(&served.ready));
+                let all = self.served.iter().map(|served| self.policy_again(&served.ready, &now));
                 all.collect::<Result<Vec<_>, _>>()?
             }
         };
-        let ready = self.ready(next)?;
-        self.serve(ready, unchanged)
+        let (ready, writable) = self.ready(next)?;
+        self.serve((ready, writable), (unchanged, When::Again))
     }
 
     /// Writes to the cache what is compiled by now.
@@ -170,21 +177,27 @@ impl Site {
     }
 
     /// Has these guests served from now on.
-    fn serve(&mut self, ready: Vec<Arc<Ready>>, unchanged: Unchanged) -> Result<Arc<dyn Handler>, Problem> {
-        let running: Vec<_> = self.served.iter().map(|served| Arc::clone(&served.ready)).collect();
+    fn serve(
+        &mut self,
+        (ready, writable): (Vec<Arc<Ready>>, Writable),
+        (unchanged, when): (Unchanged, When),
+    ) -> Result<Arc<dyn Handler>, Problem> {
         let served: Result<Vec<Served>, Problem> = ready
             .into_iter()
             .map(|ready| {
-                let stamp = stamp(Path::new(&ready.guest.file));
+                let file = Path::new(&ready.guest.file);
+                let stamp = stamp(file);
+                // What is not read again stays what it is for as long as nothing has changed.
+                let is_kept =
+                    || unchanged == Unchanged::Kept || writable.changeable(file, "the program").is_some();
                 let is_same = |served: &&Served| {
-                    unchanged == Unchanged::Kept
-                        && Arc::ptr_eq(&served.ready, &ready)
-                        && served.stamp == stamp
+                    Arc::ptr_eq(&served.ready, &ready)
+                        && (is_handed_over(file) || served.stamp == stamp && is_kept())
                 };
                 if let Some(Served { handler, code, .. }) = self.served.iter().find(is_same) {
                     return Ok(Served { handler: Arc::clone(handler), code: code.clone(), ready, stamp });
                 }
-                let loaded = ready.keep_from(&running).and_then(|()| ready.load());
+                let loaded = ready.load(&self.sources, (&writable, when));
                 let Program { handler, code } =
                     loaded.map_err(|problem| ready.guest.at_its_place(problem))?;
                 Ok(Served { handler, code, ready, stamp })
@@ -194,8 +207,11 @@ impl Site {
         let handler = routes(&served)?;
         self.keep_code();
         self.served = served;
+        let mut writable = writable;
+        writable.remember_outputs();
+        *self.writable.lock().unwrap_or_else(PoisonError::into_inner) = writable;
         // What was not looked at before it was read.
-        let mut now = self.stamps();
+        let mut now = self.stamps()?;
         for (path, stamp) in &mut now {
             let served = self.served.iter().find(|served| Path::new(&served.ready.guest.file) == path);
             let before = self.seen.get(path).copied().or(served.map(|served| served.stamp));
@@ -205,64 +221,106 @@ impl Site {
         Ok(handler)
     }
 
-    /// A guest whose policy can be another.
-    fn policy_again(&self, ready: &Arc<Ready>) -> Result<Next, Problem> {
-        match ready.policy == ready.guest.policy() {
-            true => Ok(Next::Same(Arc::clone(ready))),
-            false => self.with_policy(Arc::clone(&ready.guest)),
+    /// A guest whose policy can be another, where guests may write to `writable`.
+    fn policy_again(&self, ready: &Arc<Ready>, writable: &Writable) -> Result<Next, Problem> {
+        let same = || Ok(Next::Same(Arc::clone(ready)));
+        let (Some(path), Some((text, read))) = (&ready.guest.flags.grants.policy, &ready.policy) else {
+            return same();
+        };
+        // What is not read again stays what it is for as long as nothing has changed.
+        if is_handed_over(path) || writable.changeable(path, "the policy").is_some() && stamp(path) == *read {
+            return same();
+        }
+        match self.with_policy(Arc::clone(&ready.guest), (writable, When::Again))? {
+            Next::New(_, Some((now, _))) if now == *text => same(),
+            next => Ok(next),
         }
     }
 
-    /// A guest whose policy is read while others run.
-    fn with_policy(&self, guest: Arc<Guest>) -> Result<Next, Problem> {
-        if let Some(policy) = &guest.flags.grants.policy {
-            self.keep_from_guests(policy, "the policy").map_err(|problem| guest.at_its_place(problem))?;
-        }
-        Ok(Next::New(guest))
+    /// A guest whose policy is read.
+    fn with_policy(&self, guest: Arc<Guest>, when: (&Writable, When)) -> Result<Next, Problem> {
+        let policy = keys::policy(&guest, &self.sources, when);
+        let policy = policy.map_err(|problem| guest.at_its_place(problem))?;
+        Ok(Next::New(guest, policy))
     }
 
-    /// Refuses to read again what says which keys there are, where a guest may have changed it: it would grant itself what it likes.
-    fn keep_from_guests(&self, path: &Path, what: &str) -> Result<(), Problem> {
-        let writable = self.writable.lock().unwrap_or_else(PoisonError::into_inner);
-        match writable.changeable(path, what) {
-            None => Ok(()),
-            Some(reason) => Err(Problem::new(path.display(), format!("{reason}: it is not read again"))
-                .help("keep it where no guest may write, and restart the server")),
-        }
-    }
-
-    /// Makes the keys of guests ready that are new.
-    fn ready(&self, next: Vec<Next>) -> Result<Vec<Arc<Ready>>, Problem> {
+    /// Makes the keys of guests ready that are new. Gives what all guests may write to then.
+    fn ready(&self, next: Vec<Next>) -> Result<(Vec<Arc<Ready>>, Writable), Problem> {
+        let mut writable = self.writable.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let wanted = |next: Next| match next {
             Next::Same(ready) => Ok(Err(ready)),
-            Next::New(guest) => Wanted::new(guest, &self.server).map(Ok),
+            Next::New(guest, policy) => Wanted::new(guest, policy, (&self.server, &writable)).map(Ok),
         };
         let all = next.into_iter().map(wanted).collect::<Result<Vec<_>, _>>()?;
-        let mut writable = self.writable.lock().unwrap_or_else(PoisonError::into_inner);
+        let (new, kept) = (|| all.iter().flatten(), || all.iter().filter_map(|it| it.as_ref().err()));
         // What one may write to, none is led through.
-        for Wanted { keys, .. } in all.iter().flatten() {
-            writable.also_grants(&Writable::granted_by(keys));
+        new().try_for_each(|wanted| wanted.granted(&mut writable))?;
+        new().try_for_each(|wanted| wanted.open_again(&writable))?;
+        let cache = self.cache(&writable)?;
+        // No output of one is what another is served by.
+        let TlsFlags { tls_cert, tls_key } = &self.server.tls;
+        let of_server = self.config.iter().chain(tls_cert).chain(tls_key);
+        let inputs = of_server.map(|path| path.clone().into_os_string());
+        let inputs = inputs.chain(new().flat_map(Wanted::inputs));
+        let inputs = inputs.chain(kept().flat_map(|ready| ready.inputs.iter().cloned())).collect();
+        let outputs = kept().flat_map(|ready| ready.outputs.iter().cloned()).collect();
+        writable.reads_and_writes(inputs, outputs);
+        if new().next().is_some() {
+            writable.warn_of_program();
+            if let Some(config) = &self.config {
+                writable.warn_of_input(config, "the configuration");
+            }
         }
-        let config = self.config.as_deref();
-        let ready = |next| match next {
+        let policies: Vec<PathBuf> = all
+            .iter()
+            .filter_map(|it| match it {
+                Ok(wanted) => wanted.guest.flags.grants.policy.clone(),
+                Err(ready) => ready.guest.flags.grants.policy.clone(),
+            })
+            .collect();
+        let streams: Vec<_> =
+            self.served.iter().flat_map(|served| served.ready.streams.iter().cloned()).collect();
+        let around = Around {
+            server: &self.server,
+            say_what_is_granted: self.config.iter().chain(&policies).map(|path| &**path).collect(),
+            writable: &writable,
+            streams: &streams,
+            cache: &cache,
+        };
+        let ready = |next: Result<Wanted, Arc<Ready>>| match next {
             Err(ready) => Ok(ready),
-            Ok(wanted @ Wanted { .. }) => {
+            Ok(wanted) => {
                 let guest = Arc::clone(&wanted.guest);
-                let ready = Ready::new(wanted, (&self.server, config), &writable);
+                let ready = Ready::new(wanted, &around);
                 ready.map(Arc::new).map_err(|problem| guest.at_its_place(problem))
             }
         };
-        all.into_iter().map(ready).collect()
+        let ready = all.into_iter().map(ready).collect::<Result<Vec<_>, _>>()?;
+        Ok((ready, writable))
+    }
+
+    /// Where compiled code is kept, which is opened once: a guest could lead the way elsewhere.
+    fn cache(&self, writable: &Writable) -> Result<Cache, Problem> {
+        if let Some(cache) = self.cache.get() {
+            return Ok(cache.clone());
+        }
+        let flag = self.server.cache.as_ref();
+        writable.check_cache(flag)?;
+        let (cache, reason) = cache::open(flag)?;
+        if let Some(reason) = reason {
+            report::note(&reason);
+        }
+        Ok(self.cache.get_or_init(|| cache).clone())
     }
 
     /// What the files are now.
-    fn stamps(&self) -> BTreeMap<PathBuf, Stamp> {
+    fn stamps(&self) -> Result<BTreeMap<PathBuf, Stamp>, Problem> {
         let of_guest = |served: &Served| {
             let Guest { file, flags, .. } = &*served.ready.guest;
             std::iter::once(PathBuf::from(file)).chain(flags.grants.policy.clone()).collect::<Vec<_>>()
         };
         let paths = self.config.iter().cloned().chain(self.served.iter().flat_map(of_guest));
-        paths.map(|path| (path.clone(), stamp(&path))).collect()
+        self.sources.stamps(paths.collect()).map(BTreeMap::from_iter)
     }
 }
 
@@ -289,9 +347,4 @@ fn routes(served: &[Served]) -> Result<Arc<dyn Handler>, Problem> {
         }
     }
     Ok(Arc::new(routes))
-}
-
-fn stamp(path: &Path) -> Stamp {
-    let found = std::fs::metadata(path).ok()?;
-    Some((found.modified().ok()?, found.ino(), found.len()))
 }

@@ -121,3 +121,58 @@ fn a_server_goes_on_where_the_next_one_fails() {
     assert!(!ran.status.success());
     assert_eq!(std::fs::read_to_string(dir.path().join("next")).unwrap(), "kept");
 }
+
+/// Until the next server serves, what the first has is the first's: its sockets of the file system, and the place where others can ask for them.
+#[test]
+fn one_that_fails_takes_nothing_with_it() {
+    let dir = folder();
+    let flags = ["--listen", "unix:socket", "--admin", "unix:admin", "--handover", "next"];
+    let server = start(dir.path(), &flags, "hello.wat");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let names = |dir: &Path| {
+        let mut names: Vec<_> =
+            std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = names(dir.path());
+    let many: Vec<String> = (0..64).map(|_| String::from("127.0.0.1:0")).collect();
+    let too_many: Vec<&str> = many.iter().flat_map(|address| ["--listen", address]).collect();
+    let cases: [&[&str]; 4] = [
+        // Its second address is somebody's already; the admin's is.
+        &["--listen", "unix:socket", "--listen", &taken, "--admin", "unix:admin"],
+        &["--listen", "unix:socket", "--admin", &taken],
+        &["--listen", "unix:socket", "--admin", "unix:admin", "--listen", "unix:none/socket"],
+        &[&["--listen", "unix:socket", "--admin", "unix:admin"], &*too_many].concat(),
+    ];
+    for flags in cases {
+        let flags = [flags, &["--handover", "next"]].concat();
+        let ran = command(dir.path(), &flags, "hello.wat").output().unwrap();
+        assert!(!ran.status.success(), "{flags:?}");
+        assert_eq!(names(dir.path()), before, "{flags:?}");
+        for name in ["socket", "admin", "next"] {
+            std::os::unix::net::UnixStream::connect(dir.path().join(name)).unwrap();
+        }
+    }
+    // What it offers can still be taken.
+    let next = start(dir.path(), &flags, "echo.wat");
+    assert_eq!(server.ended().code, Some(0));
+    assert_eq!(names(dir.path()), before);
+    next.log();
+}
+
+/// One of both would be lost.
+#[test]
+fn clients_and_the_next_server_do_not_share_a_path() {
+    let dir = folder();
+    for (flag, path) in [("--listen", "socket"), ("--admin", "socket"), ("--listen", "./socket")] {
+        let address = format!("unix:{path}");
+        let flags = [flag, &address, "--handover", "socket"];
+        let ran = command(dir.path(), &flags, "hello.wat").output().unwrap();
+        assert_eq!(ran.status.code(), Some(2), "{flags:?}");
+        let stderr = String::from_utf8(ran.stderr).unwrap();
+        assert!(stderr.contains("clients connect there"), "{flags:?}: {stderr}");
+        assert!(!dir.path().join("socket").exists(), "{flags:?}");
+    }
+}

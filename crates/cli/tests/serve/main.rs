@@ -19,6 +19,7 @@ mod planted;
 mod reload;
 mod requests;
 mod services;
+mod sources;
 mod tls;
 
 /// Components of the world `wasi:http/proxy`, made of text.

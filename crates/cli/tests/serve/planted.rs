@@ -52,7 +52,7 @@ fn a_guest_does_not_lead_the_next_ones_output_elsewhere() {
 }
 
 /// Runs a server that is to be refused.
-fn refused(dir: &Path, flags: &[&str], stdout: Stdio, stderr: Stdio) -> Output {
+pub(crate) fn refused(dir: &Path, flags: &[&str], stdout: Stdio, stderr: Stdio) -> Output {
     fs::write(dir.join("guest.wat"), guests::hello()).unwrap();
     let mut inn = Command::new(env!("CARGO_BIN_EXE_inn"));
     inn.args(["serve", "--cgi", "--listen", "0"]).args(flags).arg("guest.wat").current_dir(dir);

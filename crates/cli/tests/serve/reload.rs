@@ -16,7 +16,7 @@ fn server(kind: &[&str], guest: &str, flags: &[&str]) -> (Server, PathBuf) {
 }
 
 /// Puts a file in the place of another as whoever deploys does: it is there as a whole, or not at all.
-fn put(dir: &Path, name: &str, text: &str) {
+pub(crate) fn put(dir: &Path, name: &str, text: &str) {
     std::fs::write(dir.join("new"), text).unwrap();
     std::fs::rename(dir.join("new"), dir.join(name)).unwrap();
 }
@@ -32,7 +32,7 @@ fn body(server: &Server) -> String {
 }
 
 #[track_caller]
-fn wait_for(server: &Server, wanted: &str) {
+pub(crate) fn wait_for(server: &Server, wanted: &str) {
     let mut lines = Vec::new();
     while !lines.last().is_some_and(|line: &String| line.contains(wanted)) {
         lines.push(server.line());

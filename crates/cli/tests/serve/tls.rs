@@ -16,7 +16,7 @@ use crate::{PATIENCE, Server, guests};
 type TlsClient = StreamOwned<ClientConnection, TcpStream>;
 
 /// Makes a certificate of localhost and puts it and its key into a folder.
-fn write_certificate(dir: &Path) -> CertificateDer<'static> {
+pub(crate) fn write_certificate(dir: &Path) -> CertificateDer<'static> {
     let key = KeyPair::generate().unwrap();
     let certificate = CertificateParams::new([String::from("localhost")]).unwrap().self_signed(&key).unwrap();
     for (name, text) in [("key.pem", key.serialize_pem()), ("cert.pem", certificate.pem())] {

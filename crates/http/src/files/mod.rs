@@ -58,10 +58,14 @@ impl Files {
     /// # Errors
     /// There is no such directory.
     pub fn new(prefix: &str, directory: &Path) -> io::Result<Files> {
-        let opened = open::directory(directory)?;
+        Ok(Files::within(prefix, Arc::new(open::directory(directory)?), directory))
+    }
+
+    /// As [`Files::new`], of a directory that has been opened, for whoever has a say in which way is gone there. `path` is what the log calls it.
+    #[must_use]
+    pub fn within(prefix: &str, directory: Arc<OwnedFd>, path: &Path) -> Files {
         let prefix = prefix.trim_end_matches('/').to_owned();
-        let name = format!("files of {}", directory.display());
-        Ok(Files { prefix, directory: Arc::new(opened), name })
+        Files { prefix, directory, name: format!("files of {}", path.display()) }
     }
 
     async fn answer(&self, request: Request<Body>) -> Result<Response, Failure> {

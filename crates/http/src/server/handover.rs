@@ -12,24 +12,26 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::cmsg_space;
+use rustix::io::Errno;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, recvmsg, sendmsg, sockopt,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, recvmsg, sendmsg, socket_with,
+    sockopt,
 };
 use rustix::process::geteuid;
 use tokio::time::sleep;
 
 use super::Stop;
-use super::listener::{Address, Listener, Made};
+use super::listener::{Address, Listener, Made, SocketPlace, tcp_name};
 
 /// More sockets than anybody listens at.
 const MOST_SOCKETS: usize = 64;
 /// Bytes of all their names.
 const MOST_BYTES: usize = 32 << 10;
-/// How long the other side may take to say something.
+/// How long the other side may take to say all that it has to.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long nobody is heard after the system had no room for a connection.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -42,6 +44,8 @@ pub struct Inherited {
     sockets: Sockets,
     /// Who waits to be told that connections are accepted here.
     before: Option<UnixStream>,
+    /// Whether that was told: until then, sockets of the file system are the one's before.
+    are_ours: Arc<AtomicBool>,
 }
 
 /// Sockets that are offered to the next server. It belongs to the executor that it was made in.
@@ -51,7 +55,8 @@ pub struct Offer {
     /// Whether they have gone, by which sockets of the file system stay where they are.
     have_gone: Arc<AtomicBool>,
     listener: tokio::net::UnixListener,
-    _made: Made,
+    made: Made,
+    place: SocketPlace,
 }
 
 /// Sockets with what they are called.
@@ -61,9 +66,26 @@ impl Inherited {
     /// Takes what a server offers at this path; nothing where there is none.
     ///
     /// # Errors
-    /// Another user's process listens there, or something else than a server.
+    /// Another user's process listens there, or something else than a server, or whoever listens says nothing for ten seconds.
     pub fn take(path: &Path) -> io::Result<Inherited> {
-        let mut before = match UnixStream::connect(path) {
+        match SocketPlace::open(path) {
+            Ok(place) => Inherited::take_at(&place),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Inherited::default()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// As [`Inherited::take`], of a place that is open.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn take_at(place: &SocketPlace) -> io::Result<Inherited> {
+        Inherited::take_within(place, PATIENCE)
+    }
+
+    fn take_within(place: &SocketPlace, patience: Duration) -> io::Result<Inherited> {
+        let until = Instant::now() + patience;
+        let mut before = match connect(place, until) {
             Ok(before) => before,
             Err(error) => match error.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => return Ok(Inherited::default()),
@@ -71,9 +93,8 @@ impl Inherited {
             },
         };
         require_same_user(&before)?;
-        before.set_read_timeout(Some(PATIENCE))?;
-        let sockets = receive(&mut before)?;
-        Ok(Inherited { sockets, before: Some(before) })
+        let sockets = receive(&mut before, until)?;
+        Ok(Inherited { sockets, before: Some(before), are_ours: Arc::default() })
     }
 
     /// Listens at `address`: with the socket that the server before this one has had there, if it had one.
@@ -81,15 +102,38 @@ impl Inherited {
     /// # Errors
     /// The system's.
     pub async fn bind(&mut self, address: &Address) -> io::Result<Listener> {
-        let name = address.name();
-        match self.sockets.iter().position(|(known, _)| name.as_ref() == Some(known)) {
-            Some(index) => Listener::inherited(self.sockets.swap_remove(index).1, address),
-            None => Listener::bind(address).await,
+        match address {
+            Address::Unix(path) => self.bind_at(&SocketPlace::open(path)?),
+            Address::Tcp(tcp) => match self.taken(tcp_name(tcp)) {
+                Some(socket) => Listener::inherited(socket, None, &self.are_ours),
+                None => Listener::bind(address).await,
+            },
         }
     }
 
-    /// Says that connections are accepted here, by which the server before this one begins to end. Sockets that nobody has taken are closed.
+    /// As [`Inherited::bind`], at a socket of the file system in a directory that is open.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn bind_at(&mut self, place: &SocketPlace) -> io::Result<Listener> {
+        match self.taken(place.socket_name()) {
+            Some(socket) => Listener::inherited(socket, Some(place), &self.are_ours),
+            None => Listener::bind_at(place),
+        }
+    }
+
+    /// The socket of this name, if there is one.
+    fn taken(&mut self, name: Option<String>) -> Option<OwnedFd> {
+        let name = name?;
+        let index = self.sockets.iter().position(|(known, _)| *known == name)?;
+        Some(self.sockets.swap_remove(index).1)
+    }
+
+    /// Says that connections are accepted here, by which the server before this one begins to end. Sockets that nobody has taken are closed. What was inherited of the file system is this process's from then
+    /// on, to remove it at its end; before, it was left to the server before this one.
     pub fn tell_ready(self) {
+        // What the one before this is told, it does not remove itself.
+        self.are_ours.store(true, Ordering::SeqCst);
         if let Some(mut before) = self.before {
             let _ = before.write_all(&[READY]);
         }
@@ -97,11 +141,22 @@ impl Inherited {
 }
 
 impl Offer {
-    /// Offers the sockets of these listeners at a path, where those of a server before this one are offered no more.
+    /// Makes ready to offer the sockets of these listeners at a path, where those of a server before this one are offered until [`Offer::take_place`].
     ///
     /// # Errors
-    /// The system's.
+    /// The system's; there are more than 64 sockets.
     pub fn at<'a>(path: &Path, listeners: impl IntoIterator<Item = &'a Listener>) -> io::Result<Offer> {
+        Offer::at_place(&SocketPlace::open(path)?, listeners)
+    }
+
+    /// As [`Offer::at`], in a directory that is open.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn at_place<'a>(
+        place: &SocketPlace,
+        listeners: impl IntoIterator<Item = &'a Listener>,
+    ) -> io::Result<Offer> {
         let have_gone = Arc::new(AtomicBool::new(false));
         let mut sockets = Vec::new();
         for listener in listeners {
@@ -110,11 +165,23 @@ impl Offer {
                 sockets.push((name, listener.as_fd().try_clone_to_owned()?));
             }
         }
-        sockets.truncate(MOST_SOCKETS);
-        let (listener, made) = Made::in_place_of(path)?;
+        if sockets.len() > MOST_SOCKETS {
+            let reason = format!("there are {} sockets, and {MOST_SOCKETS} at most go along", sockets.len());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+        }
+        let (listener, made) = Made::beside(place, &have_gone)?;
         listener.set_nonblocking(true)?;
         let listener = tokio::net::UnixListener::from_std(listener)?;
-        Ok(Offer { sockets: Arc::new(sockets), have_gone, listener, _made: made })
+        Ok(Offer { sockets: Arc::new(sockets), have_gone, listener, made, place: place.clone() })
+    }
+
+    /// Offers them from now on, and whatever was offered there no more: to be called when connections are accepted and the server before this one was told so ([`Inherited::tell_ready`]), so that it can be
+    /// asked again if this one fails before.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn take_place(&mut self) -> io::Result<()> {
+        self.made.move_to(&self.place)
     }
 
     /// Waits until a server has taken them and accepts connections, and then has this one end; or until it is to end otherwise.
@@ -151,6 +218,45 @@ fn give(mut next: UnixStream, sockets: &Sockets) -> io::Result<bool> {
     Ok(said == [READY])
 }
 
+/// A connection to whoever listens there.
+fn connect(place: &SocketPlace, until: Instant) -> io::Result<UnixStream> {
+    let address = SocketAddrUnix::new(place.way())?;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, OPENED, None)?;
+    loop {
+        match rustix::net::connect(&socket, &address) {
+            Ok(()) => break,
+            // As many as the system queues wait there already.
+            Err(Errno::AGAIN | Errno::INTR) if Instant::now() < until => std::thread::sleep(PAUSE),
+            Err(Errno::AGAIN) => return Err(nothing_said()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let stream = UnixStream::from(socket);
+    stream.set_nonblocking(false)?;
+    Ok(stream)
+}
+
+/// How a socket is opened of which nobody is waited for.
+const OPENED: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
+
+fn nothing_said() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "whoever listens there accepts nothing, or says nothing")
+}
+
+/// Has reading fail when that time has come.
+fn wait_until(stream: &UnixStream, until: Instant) -> io::Result<()> {
+    let left = until.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Err(nothing_said());
+    }
+    stream.set_read_timeout(Some(left))
+}
+
+/// What reading has failed of, in words where it is that nothing came.
+fn said_too_late(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::WouldBlock { nothing_said() } else { error }
+}
+
 fn require_same_user(stream: &UnixStream) -> io::Result<()> {
     match sockopt::socket_peercred(stream)?.uid == geteuid() {
         true => Ok(()),
@@ -174,12 +280,14 @@ fn send(stream: &mut UnixStream, sockets: &Sockets) -> io::Result<()> {
     stream.write_all(text.as_bytes().get(sent..).unwrap_or_default())
 }
 
-fn receive(stream: &mut UnixStream) -> io::Result<Sockets> {
+fn receive(stream: &mut UnixStream, until: Instant) -> io::Result<Sockets> {
     let mut text = vec![0; MOST_BYTES];
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST_SOCKETS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::CMSG_CLOEXEC;
-    let mut count = recvmsg(&*stream, &mut [IoSliceMut::new(&mut text)], &mut control, flags)?.bytes;
+    wait_until(stream, until)?;
+    let received = recvmsg(&*stream, &mut [IoSliceMut::new(&mut text)], &mut control, flags);
+    let mut count = received.map_err(|error| said_too_late(error.into()))?.bytes;
     let mut sockets = Vec::new();
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(received) = message {
@@ -188,7 +296,8 @@ fn receive(stream: &mut UnixStream) -> io::Result<Sockets> {
     }
     let malformed = || io::Error::new(io::ErrorKind::InvalidData, "what listens there is no server");
     while !text[..count].ends_with(b"\n\n") && text[..count] != *b"\n" {
-        let more = stream.read(&mut text[count..])?;
+        wait_until(stream, until)?;
+        let more = stream.read(&mut text[count..]).map_err(said_too_late)?;
         if more == 0 {
             return Err(malformed());
         }
@@ -199,5 +308,33 @@ fn receive(stream: &mut UnixStream) -> io::Result<Sockets> {
     match names.len() == sockets.len() {
         true => Ok(names.into_iter().map(String::from).zip(sockets).collect()),
         false => Err(malformed()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::{bind, listen};
+
+    use super::*;
+
+    /// Whoever accepts nothing, or says nothing, is waited for no longer than that, however full its queue is.
+    #[test]
+    fn nobody_is_waited_for_without_an_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let place = SocketPlace::open(&path).unwrap();
+        let take = || Inherited::take_within(&place, Duration::from_millis(1)).map(|_| ());
+        take().unwrap();
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, OPENED, None).unwrap();
+        bind(&socket, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+        listen(&socket, 0).unwrap();
+        let full = Instant::now();
+        // The first one is queued, and hears nothing; from then on there is no room.
+        for _ in 0..3 {
+            assert_eq!(take().unwrap_err().kind(), io::ErrorKind::TimedOut);
+            std::mem::forget(connect(&place, full));
+        }
+        drop(socket);
+        take().unwrap();
     }
 }

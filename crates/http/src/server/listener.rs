@@ -1,6 +1,6 @@
 //! Where connections come from: addresses, sockets of the file system, and sockets that systemd has opened.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, openat, renameat, statat, unlinkat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fstat, openat, renameat, statat, unlinkat};
 use rustix::net::{AddressFamily, sockopt};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -39,18 +39,29 @@ enum Kind {
     Unix(UnixListener, Option<Made>),
 }
 
-/// A socket of the file system that this process has made. Its directory stays open: by then its path may lead elsewhere.
-#[derive(Debug)]
-pub(super) struct Made {
-    directory: OwnedFd,
+/// Where a socket of the file system is, or is to be: a directory that is open, and the name in it. What its path leads to by then makes no difference. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct SocketPlace {
+    directory: Arc<OwnedFd>,
     name: OsString,
-    /// Device and number of the socket: another may be in its place by then.
-    identity: (u64, u64),
     /// For messages.
     path: PathBuf,
+}
+
+/// A socket of the file system that this process is to remove at its end.
+#[derive(Debug)]
+pub(super) struct Made {
+    place: SocketPlace,
+    /// Device and number of the socket: another may be in its place by then.
+    identity: Identity,
+    /// Whether this process answers for it: one that another has made is left to that until this one serves.
+    is_ours: Arc<AtomicBool>,
     /// Whether another process has it: then it stays.
     has_gone: OnceLock<Arc<AtomicBool>>,
 }
+
+/// Device and number of a file.
+type Identity = (u64, u64);
 
 /// A connection that has been accepted.
 pub(super) enum Accepted {
@@ -70,15 +81,20 @@ impl Listener {
     /// The system's.
     pub async fn bind(address: &Address) -> io::Result<Listener> {
         match address {
-            Address::Tcp(address) => TcpListener::bind(address).await.map(Kind::Tcp),
-            Address::Unix(path) => {
-                let (directory, name) = place(path)?;
-                remove_abandoned(&directory, &name)?;
-                let listener = UnixListener::bind(within(&directory, &name))?;
-                Made::at(path).map(|made| Kind::Unix(listener, Some(made)))
-            }
+            Address::Tcp(address) => TcpListener::bind(address).await.map(Kind::Tcp).map(Listener::plain),
+            Address::Unix(path) => Listener::bind_at(&SocketPlace::open(path)?),
         }
-        .map(Listener::plain)
+    }
+
+    /// Listens at a socket of the file system in a directory that is open. One that nobody listens at any more is replaced.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn bind_at(place: &SocketPlace) -> io::Result<Listener> {
+        place.remove_abandoned()?;
+        let listener = UnixListener::bind(place.way())?;
+        let made = Made::at(place, Arc::new(AtomicBool::new(true)))?;
+        Ok(Listener::plain(Kind::Unix(listener, Some(made))))
     }
 
     /// The same, of which connections over the network are encrypted. Those over a socket of the file system are not: they stay on the machine.
@@ -110,11 +126,15 @@ impl Listener {
         descriptors.map(|fd| Listener::of(pidfd_getfd(&process, fd, PidfdGetfdFlags::empty())?)).collect()
     }
 
-    /// That of a socket which another process has had at this address. One of the file system is removed at this one's end.
-    pub(super) fn inherited(socket: OwnedFd, address: &Address) -> io::Result<Listener> {
+    /// That of a socket which another process has had. One of the file system, which is at `place`, is removed at this one's end, once it is `ours`.
+    pub(super) fn inherited(
+        socket: OwnedFd,
+        place: Option<&SocketPlace>,
+        is_ours: &Arc<AtomicBool>,
+    ) -> io::Result<Listener> {
         let mut listener = Listener::of(socket)?;
-        if let (Kind::Unix(_, made), Address::Unix(path)) = (&mut listener.kind, address) {
-            *made = Some(Made::at(path)?);
+        if let (Kind::Unix(_, made), Some(place)) = (&mut listener.kind, place) {
+            *made = Some(Made::at(place, Arc::clone(is_ours))?);
         }
         Ok(listener)
     }
@@ -122,7 +142,7 @@ impl Listener {
     /// What its socket is called where it is handed over, as [`Address::name`] has it.
     pub(super) fn name(&self) -> Option<String> {
         match &self.kind {
-            Kind::Tcp(listener) => listener.local_addr().ok().map(|address| Address::Tcp(address).name())?,
+            Kind::Tcp(listener) => listener.local_addr().ok().and_then(|address| tcp_name(&address)),
             Kind::Unix(_, made) => made.as_ref().map(|made| unix_name(made.identity)),
         }
     }
@@ -188,7 +208,7 @@ impl fmt::Display for Listener {
                 Ok(address) => write!(f, "{}://{address}", if self.tls.is_some() { "https" } else { "http" }),
                 Err(error) => write!(f, "an address that the system does not tell ({error})"),
             },
-            Kind::Unix(_, Some(made)) => write!(f, "unix:{}", made.path.display()),
+            Kind::Unix(_, Some(made)) => write!(f, "unix:{}", made.place.path.display()),
             Kind::Unix(_, None) => f.write_str("a socket of the file system that was handed over"),
         }
     }
@@ -203,84 +223,116 @@ impl AsFd for Listener {
     }
 }
 
-impl Address {
-    /// What its socket is called between two processes; none where there is none, or the system chooses.
-    pub(super) fn name(&self) -> Option<String> {
-        match self {
-            Address::Tcp(address) => (address.port() != 0).then(|| format!("tcp {address}")),
-            Address::Unix(path) => {
-                let (directory, name) = place(path).ok()?;
-                socket_identity(&directory, &name).map(unix_name)
-            }
+/// What a socket of the network is called between two processes; none where the system chooses.
+pub(super) fn tcp_name(address: &SocketAddr) -> Option<String> {
+    (address.port() != 0).then(|| format!("tcp {address}"))
+}
+
+impl SocketPlace {
+    /// Opens the directory of this path, links on the way included.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn open(path: &Path) -> io::Result<SocketPlace> {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        SocketPlace::within(openat(CWD, parent.unwrap_or(Path::new(".")), flags, Mode::empty())?, path)
+    }
+
+    /// The last name of this path in a directory that has been opened, for whoever has a say in which way is gone there.
+    ///
+    /// # Errors
+    /// The path has no last name.
+    pub fn within(directory: OwnedFd, path: &Path) -> io::Result<SocketPlace> {
+        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
+        Ok(SocketPlace { directory: Arc::new(directory), name, path: path.to_owned() })
+    }
+
+    /// Whether two are the same name in the same directory, by whatever paths.
+    #[must_use]
+    pub fn is(&self, other: &SocketPlace) -> bool {
+        let identity = |place: &SocketPlace| fstat(&place.directory).map(|it| (it.st_dev, it.st_ino)).ok();
+        self.name == other.name && identity(self).is_some_and(|it| identity(other) == Some(it))
+    }
+
+    /// What its socket is called between two processes; none where there is none.
+    pub(super) fn socket_name(&self) -> Option<String> {
+        self.identity().map(unix_name)
+    }
+
+    /// A path that leads there, whatever is done to the one that it was opened by.
+    pub(super) fn way(&self) -> PathBuf {
+        Path::new(&format!("/proc/self/fd/{}", self.directory.as_raw_fd())).join(&self.name)
+    }
+
+    /// Which socket is there, if one is.
+    fn identity(&self) -> Option<Identity> {
+        let found = statat(&self.directory, &self.name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        (FileType::from_raw_mode(found.st_mode) == FileType::Socket).then_some((found.st_dev, found.st_ino))
+    }
+
+    /// Removes a socket that nobody listens at: whoever made it was killed.
+    fn remove_abandoned(&self) -> io::Result<()> {
+        let is_abandoned = || {
+            let connected = std::os::unix::net::UnixStream::connect(self.way());
+            connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+        };
+        if self.identity().is_some() && is_abandoned() {
+            unlinkat(&self.directory, &self.name, AtFlags::empty())?;
+        }
+        Ok(())
+    }
+
+    /// Refuses what is there and no socket.
+    fn require_socket_or_nothing(&self) -> io::Result<()> {
+        match statat(&self.directory, &self.name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) if self.identity().is_none() => Err(io::ErrorKind::AlreadyExists.into()),
+            _ => Ok(()),
         }
     }
 }
 
 impl Made {
-    /// The socket that is at this path.
-    fn at(path: &Path) -> io::Result<Made> {
-        let (directory, name) = place(path)?;
-        let identity = socket_identity(&directory, &name).ok_or(io::ErrorKind::NotFound)?;
-        Ok(Made { directory, name, identity, path: path.to_owned(), has_gone: OnceLock::new() })
+    /// The socket that is there.
+    fn at(place: &SocketPlace, is_ours: Arc<AtomicBool>) -> io::Result<Made> {
+        let identity = place.identity().ok_or(io::ErrorKind::NotFound)?;
+        Ok(Made { place: place.clone(), identity, is_ours, has_gone: OnceLock::new() })
     }
 
-    /// One of this process's own, whatever listens at its path. There is one of both at any time.
-    pub(super) fn in_place_of(path: &Path) -> io::Result<(std::os::unix::net::UnixListener, Made)> {
-        let (directory, name) = place(path)?;
-        if socket_identity(&directory, &name).is_none()
-            && statat(&directory, &name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
-        {
-            return Err(io::ErrorKind::AlreadyExists.into());
-        }
-        let mut new = name.clone();
-        new.push(format!(".{}", getpid().as_raw_nonzero()));
-        let _ = unlinkat(&directory, &new, AtFlags::empty());
-        let listener = std::os::unix::net::UnixListener::bind(within(&directory, &new))?;
-        renameat(&directory, &new, &directory, &name)?;
-        Made::at(path).map(|made| (listener, made))
+    /// One of this process's own beside a place, which it is to have later: until then, whoever has it keeps it.
+    pub(super) fn beside(
+        place: &SocketPlace,
+        has_gone: &Arc<AtomicBool>,
+    ) -> io::Result<(std::os::unix::net::UnixListener, Made)> {
+        place.require_socket_or_nothing()?;
+        let mut beside = place.clone();
+        beside.name.push(format!(".{}", getpid().as_raw_nonzero()));
+        beside.remove_abandoned()?;
+        let listener = std::os::unix::net::UnixListener::bind(beside.way())?;
+        let made = Made::at(&beside, Arc::new(AtomicBool::new(true)))?;
+        let _ = made.has_gone.set(Arc::clone(has_gone));
+        Ok((listener, made))
+    }
+
+    /// Puts it there, whatever listens there. There is one of both at any time.
+    pub(super) fn move_to(&mut self, place: &SocketPlace) -> io::Result<()> {
+        place.require_socket_or_nothing()?;
+        renameat(&self.place.directory, &self.place.name, &place.directory, &place.name)?;
+        self.place = place.clone();
+        Ok(())
     }
 }
 
-/// The directory of a socket of the file system, and its name there.
-fn place(path: &Path) -> io::Result<(OwnedFd, OsString)> {
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok((openat(CWD, parent.unwrap_or(Path::new(".")), flags, Mode::empty())?, name))
-}
-
-fn unix_name((device, number): (u64, u64)) -> String {
+fn unix_name((device, number): Identity) -> String {
     format!("unix {device}:{number}")
-}
-
-/// A path to a file of an open directory.
-fn within(directory: &OwnedFd, name: &OsStr) -> PathBuf {
-    Path::new(&format!("/proc/self/fd/{}", directory.as_raw_fd())).join(name)
-}
-
-/// Which socket is there, if one is.
-fn socket_identity(directory: &OwnedFd, name: &OsStr) -> Option<(u64, u64)> {
-    let found = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
-    (FileType::from_raw_mode(found.st_mode) == FileType::Socket).then_some((found.st_dev, found.st_ino))
-}
-
-/// Removes a socket that nobody listens at: whoever made it was killed.
-fn remove_abandoned(directory: &OwnedFd, name: &OsStr) -> io::Result<()> {
-    let is_abandoned = || {
-        let connected = std::os::unix::net::UnixStream::connect(within(directory, name));
-        connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
-    };
-    if socket_identity(directory, name).is_some() && is_abandoned() {
-        unlinkat(directory, name, AtFlags::empty())?;
-    }
-    Ok(())
 }
 
 impl Drop for Made {
     fn drop(&mut self) {
         let has_gone = self.has_gone.get().is_some_and(|gone| gone.load(Ordering::SeqCst));
-        if !has_gone && socket_identity(&self.directory, &self.name) == Some(self.identity) {
-            let _ = unlinkat(&self.directory, &self.name, AtFlags::empty());
+        let is_ours = self.is_ours.load(Ordering::SeqCst) && !has_gone;
+        if is_ours && self.place.identity() == Some(self.identity) {
+            let _ = unlinkat(&self.place.directory, &self.place.name, AtFlags::empty());
         }
     }
 }

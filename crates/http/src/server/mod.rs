@@ -52,7 +52,7 @@ pub use access_log::{AccessLog, LogFormat};
 pub use account::{Account, InstanceUse};
 pub use handover::{Inherited, Offer};
 pub use limits::Limits;
-pub use listener::{Address, Listener};
+pub use listener::{Address, Listener, SocketPlace};
 pub use notify::notify;
 pub use stop::Stop;
 pub use tls::{Tls, TlsError};

@@ -160,7 +160,11 @@ pub(super) fn open_host(
     if names_reserved(key.host.as_os_str().as_encoded_bytes()) {
         return Err(KeyError::Reserved(path()));
     }
-    let fd = sys::open_granted(permit, &key.host).map_err(|reason| match reason.kind() {
+    let fd = match &key.opened {
+        Some(opened) => sys::open_granted_again(permit, opened.0.as_fd()),
+        None => sys::open_granted(permit, &key.host),
+    };
+    let fd = fd.map_err(|reason| match reason.kind() {
         std::io::ErrorKind::NotFound => KeyError::DirectoryMissing(path()),
         std::io::ErrorKind::NotADirectory => KeyError::NotADirectory(path()),
         _ => KeyError::DirectoryUnreadable { path: path(), reason },

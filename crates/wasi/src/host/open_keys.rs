@@ -3,7 +3,7 @@
 //! What is looked up by name on behalf of their owner is looked up here, once: directories, what is hidden from them, sockets. Guests share the descriptors, and nothing that
 //! they can change by them but the files themselves: what a guest writes to a copy-on-write or in-memory directory is its own.
 //!
-//! What this is not: streams to and from files. Each guest has them opened anew, as their modes say.
+//! What this is not: streams to and from files. Each guest has them opened anew, as their modes say, also where [`StdinKey::OpenedFile`] keeps others from leading the way elsewhere.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -101,8 +101,8 @@ impl OpenedKeys {
         };
         // What is to be hidden concerns whoever is granted something of the host's.
         let is_file = |key: &StdoutKey| matches!(key, StdoutKey::File { .. });
-        let has_file =
-            matches!(keys.stdin, StdinKey::File(_)) || is_file(&keys.stdout) || is_file(&keys.stderr);
+        let has_input = matches!(keys.stdin, StdinKey::File(_) | StdinKey::OpenedFile(_));
+        let has_file = has_input || is_file(&keys.stdout) || is_file(&keys.stderr);
         let hidden = match has_native || has_file {
             true => Hidden::find(&permit, &keys.hidden)
                 .map_err(|(path, error)| KeyError::CannotHide { path, reason: error.into() })?,

@@ -85,6 +85,13 @@ impl Stream {
             StdinKey::Bytes(text) => bytes(text),
             StdinKey::Source(source) => StreamEnd::Source(source.clone()),
             StdinKey::Opened(fd) => StreamEnd::File(duplicate(permit, fd)?),
+            StdinKey::OpenedFile(fd) => {
+                let name = Path::new("what was opened for it");
+                let file = sys::open_granted_input_again(permit, fd.as_fd());
+                let file = file.map_err(|reason| unusable(("stdin", name), reason))?;
+                require_in_sight(opening, ("stdin", name), file.as_fd())?;
+                StreamEnd::File(file)
+            }
             StdinKey::File(path) => {
                 let file = sys::open_granted_input(permit, path);
                 let file = file.map_err(|reason| unusable(("stdin", path), reason))?;

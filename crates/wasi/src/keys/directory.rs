@@ -1,7 +1,8 @@
 //! The key to one directory: where it is on the host, what the guest calls it, and what may be done in it.
 //!
-//! Plain data: no directory is opened here.
+//! Plain data, except that a directory may be open already: none is opened here.
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -60,7 +61,7 @@ pub enum KernelFiles {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DirKey {
-    /// The directory on the host; without meaning for [`Access::Temporary`]. If it is a symbolic link, the link is followed once, when the key is opened.
+    /// The directory on the host, or what one is called that was opened already; without meaning for [`Access::Temporary`]. If it is a symbolic link, the link is followed once, when the key is opened.
     pub host: PathBuf,
     /// The name under which the guest finds it, such as `/data` or `.`. Not a path on the host.
     pub guest: String,
@@ -70,7 +71,21 @@ pub struct DirKey {
     pub kernel_files: KernelFiles,
     /// What is in it before the guest begins, if it is in memory.
     pub(crate) preloaded: Vec<Preloaded>,
+    /// The directory itself, where it was opened already.
+    pub(crate) opened: Option<OpenedDirectory>,
 }
+
+/// A directory that is open. Two are the same if they are one descriptor.
+#[derive(Clone, Debug)]
+pub(crate) struct OpenedDirectory(pub(crate) Arc<OwnedFd>);
+
+impl PartialEq for OpenedDirectory {
+    fn eq(&self, other: &OpenedDirectory) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for OpenedDirectory {}
 
 impl DirKey {
     /// What a directory in memory may take where nothing is said of it: 64 MiB.
@@ -80,7 +95,22 @@ impl DirKey {
     #[must_use]
     pub fn new(host: impl Into<PathBuf>, guest: impl Into<String>, access: Access) -> DirKey {
         let guest = plain_guest_path(guest.into());
-        DirKey { host: host.into(), guest, access, kernel_files: KernelFiles::Refused, preloaded: Vec::new() }
+        DirKey {
+            host: host.into(),
+            guest,
+            access,
+            kernel_files: KernelFiles::Refused,
+            preloaded: Vec::new(),
+            opened: None,
+        }
+    }
+
+    /// The same key, to a directory that has been opened: it is what is granted, whatever its path leads to by the time that the key is used, and `host` is what messages call it. For whoever has a say in
+    /// which way is gone to a directory, as where others may leave links on it.
+    #[must_use]
+    pub fn with_opened(mut self, directory: Arc<OwnedFd>) -> DirKey {
+        self.opened = Some(OpenedDirectory(directory));
+        self
     }
 
     /// A key to a directory in memory, called `guest` by the guest, that takes `limit_bytes`.

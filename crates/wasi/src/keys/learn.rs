@@ -34,9 +34,11 @@ impl Policy {
             StdinKey::File(path) => PolicyStream::File(StreamFile { file: absolute(path), append: false }),
             StdinKey::Inherit => PolicyStream::Word(StreamWord::Inherit),
             // What only this process could give is no part of a policy, and what somebody else may have on its own standard input was not granted.
-            StdinKey::Empty | StdinKey::Bytes(_) | StdinKey::Source(_) | StdinKey::Opened(_) => {
-                PolicyStream::Word(StreamWord::Empty)
-            }
+            StdinKey::Empty
+            | StdinKey::Bytes(_)
+            | StdinKey::Source(_)
+            | StdinKey::Opened(_)
+            | StdinKey::OpenedFile(_) => PolicyStream::Word(StreamWord::Empty),
         });
         policy.stdio.stdout = Some(output(&keys.stdout));
         policy.stdio.stderr = Some(output(&keys.stderr));
@@ -275,7 +277,8 @@ mod tests {
             | StdinKey::Bytes(_)
             | StdinKey::File(_)
             | StdinKey::Source(_)
-            | StdinKey::Opened(_) => 2,
+            | StdinKey::Opened(_)
+            | StdinKey::OpenedFile(_) => 2,
         }
     }
 
@@ -290,6 +293,7 @@ mod tests {
             StdinKey::File("/in".into()),
             StdinKey::Source(crate::keys::Source::new(std::io::empty())),
             StdinKey::Opened(std::sync::Arc::new(std::io::pipe().unwrap().0.into())),
+            StdinKey::OpenedFile(std::sync::Arc::new(std::io::pipe().unwrap().0.into())),
         ];
         let usages = [
             Usage::default(),

@@ -28,6 +28,8 @@ pub enum StdinKey {
     Source(Source),
     /// Read from what was opened already.
     Opened(Arc<OwnedFd>),
+    /// A file that was opened already, which each of many guests reads from its beginning.
+    OpenedFile(Arc<OwnedFd>),
 }
 
 impl PartialEq for StdinKey {
@@ -36,7 +38,8 @@ impl PartialEq for StdinKey {
             (StdinKey::Bytes(one), StdinKey::Bytes(other)) => one == other,
             (StdinKey::File(one), StdinKey::File(other)) => one == other,
             (StdinKey::Source(one), StdinKey::Source(other)) => one == other,
-            (StdinKey::Opened(one), StdinKey::Opened(other)) => Arc::ptr_eq(one, other),
+            (StdinKey::Opened(one), StdinKey::Opened(other))
+            | (StdinKey::OpenedFile(one), StdinKey::OpenedFile(other)) => Arc::ptr_eq(one, other),
             _ => std::mem::discriminant(self) == std::mem::discriminant(other),
         }
     }

@@ -172,7 +172,7 @@ impl Lines {
             StdinKey::Bytes(bytes) => self.granted(thing, format!("{} bytes that are given", bytes.len())),
             StdinKey::File(path) => self.at(thing, "from a file", path),
             StdinKey::Source(_) => self.granted(thing, "what the embedder gives"),
-            StdinKey::Opened(_) => self.granted(thing, "what was opened already"),
+            StdinKey::Opened(_) | StdinKey::OpenedFile(_) => self.granted(thing, "what was opened already"),
         }
     }
 

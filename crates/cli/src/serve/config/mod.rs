@@ -19,11 +19,12 @@ use toml::de::{DeTable, DeValue};
 use super::files::is_plain;
 use super::flags::{GuestFlags, ServeArgs, ServerFlags};
 use super::site::Guest;
+use super::sources::{Sources, Unread, When};
 use crate::absent;
 use crate::args::Cli;
-use crate::keys::read_bounded;
 use crate::report::{self, Problem, visible};
 use crate::usage;
+use crate::writable::Writable;
 use table::{Section, Text, Word};
 
 /// The tables with guests.
@@ -44,10 +45,17 @@ pub(super) fn is_one(file: &OsStr) -> bool {
 }
 
 /// Reads a configuration.
-pub(super) fn read(path: &Path) -> Result<Config, Problem> {
+pub(super) fn read(
+    path: &Path,
+    sources: &Sources,
+    (writable, when): (&Writable, When),
+) -> Result<Config, Problem> {
     let name = visible(&path.to_string_lossy());
-    let text = read_bounded(path.as_os_str())
-        .map_err(|reason| absent::unopened(path.as_os_str(), "configuration", &reason))?;
+    let read = sources.text(path, "the configuration", (writable, when));
+    let (text, _) = read.map_err(|error| match error {
+        Unread::System(error) => absent::unopened(path.as_os_str(), "configuration", &error),
+        Unread::Refused(reason) => Unread::refusal(path, &reason),
+    })?;
     let text = Text::new(name, text);
     let table = DeTable::parse(text.text())
         .map_err(|error| Problem::of_lines(text.name(), error).help(PAGE).mistake())?;

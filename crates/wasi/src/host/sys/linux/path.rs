@@ -83,6 +83,22 @@ pub(crate) fn open_granted(_: &Permit, path: &Path) -> Result<OwnedFd, std::io::
     }
 }
 
+/// Opens for a key a host directory that is open already, maybe only to go on from there.
+pub(crate) fn open_granted_again(_: &Permit, directory: BorrowedFd<'_>) -> Result<OwnedFd, std::io::Error> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    match fs::openat(directory, c".", flags, Mode::empty()) {
+        // What is in it may be looked up where it cannot be listed.
+        Err(Errno::ACCESS) => directory.try_clone_to_owned(),
+        opened => Ok(opened?),
+    }
+}
+
+/// Opens for a key a host file that is open already, to be read from its beginning, whoever has read how much of it.
+pub(crate) fn open_granted_input_again(_: &Permit, file: BorrowedFd<'_>) -> Result<OwnedFd, std::io::Error> {
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    Ok(fs::openat(CWD, path, OFlags::RDONLY | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
 /// Opens a host directory to look names up in, links followed, for the owner of the keys.
 pub(crate) fn open_lookup_for_owner(_: &Permit, path: &Path) -> Result<OwnedFd, Error> {
     retry(|| fs::openat(CWD, path, OpenHow::lookup().flags, Mode::empty()))

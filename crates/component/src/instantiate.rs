@@ -10,7 +10,7 @@ use crate::component::Component;
 use crate::entry::Entry;
 use crate::func::LiftedFunc;
 use crate::instance::Instance;
-use crate::link::{Resolved, ResourceSource};
+use crate::link::{Imports, Resolved, ResourceSource};
 use crate::plan::{FuncDef, InstanceNumber, Plan, ResourceDef, Step};
 use crate::resource::{ResourceTypeDef, ResourceTypeId, destroy, usage};
 use crate::state::{FuncId, FuncInst, InstanceId, InstanceState, Root, RootId, Shared, State};
@@ -21,7 +21,7 @@ use crate::under_way::CallUnderWay;
 pub(crate) fn instantiate<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
     component: &Component,
-    imports: &[Resolved<T>],
+    imports: &Imports<T>,
 ) -> Result<Instance, Error> {
     let mut making = prepare(store, component, imports)?;
     let made = making.begin(store).and_then(|()| making.run(store));
@@ -33,7 +33,7 @@ pub(crate) fn instantiate<T: 'static>(
 pub(crate) async fn instantiate_async<T: Send + 'static>(
     store: &mut StoreContextMut<'_, T>,
     component: &Component,
-    imports: &[Resolved<T>],
+    imports: &Imports<T>,
 ) -> Result<Instance, Error> {
     let mut making = prepare(store, component, imports)?;
     let made = match making.begin(store) {
@@ -47,7 +47,7 @@ pub(crate) async fn instantiate_async<T: Send + 'static>(
 fn prepare<'a, T: 'static>(
     store: &mut StoreContextMut<'_, T>,
     component: &'a Component,
-    imports: &'a [Resolved<T>],
+    imports: &'a Imports<T>,
 ) -> Result<Making<'a, T>, Error> {
     if !core::Engine::same(store.engine(), component.engine()) {
         return Err(usage("the component was made for another engine than the store"));
@@ -56,7 +56,7 @@ fn prepare<'a, T: 'static>(
     // What is made stays with the store, also where not all could be.
     let charge = store.budget().hold(core::BudgetKind::Instance, instance_bytes(plan) as u64)?;
     store.attachment::<State>().charges.push(charge);
-    let resources = resource_types(store, plan, imports)?;
+    let resources = resource_types(store, plan, &imports.resolved)?;
     let state = store.attachment::<State>();
     let mut first = None;
     for parent in &plan.parents {
@@ -181,7 +181,7 @@ pub(crate) struct Making<'a, T: 'static> {
     pub(crate) plan: &'a Plan,
     pub(crate) shared: Arc<Shared>,
     first: InstanceId,
-    pub(crate) imports: &'a [Resolved<T>],
+    pub(crate) imports: &'a Imports<T>,
     pub(crate) modules: Vec<Option<core::Module>>,
     pub(crate) core_instances: Vec<core::Instance>,
     pub(crate) trampolines: Vec<Option<core::Func>>,
@@ -198,16 +198,40 @@ impl<T: 'static> Making<'_, T> {
     fn begin(&mut self, store: &mut StoreContextMut<'_, T>) -> Result<(), Error> {
         self.modules = self
             .imports
+            .resolved
             .iter()
             .map(|import| match import {
                 Resolved::Module(module) => Some(module.clone()),
                 _ => None,
             })
             .collect();
+        let (imports, shared) = (self.imports, Arc::clone(&self.shared));
+        let checked = imports.checked(&shared.resources);
+        let mut found = Vec::new();
         for (number, func) in self.plan.funcs.iter().enumerate() {
-            if let FuncDef::Imported(import) = func {
-                self.funcs[number] = Some(self.imported_func(store, import.index())?);
+            let FuncDef::Imported(import) = func else { continue };
+            let import = import.index();
+            let known = checked.and_then(|checked| checked[import].as_ref());
+            let id = match known {
+                Some(known) => store.attachment::<State>().new_host_func(known.clone()),
+                None => self.imported_func(store, import)?,
+            };
+            self.funcs[number] = Some(id);
+            if checked.is_none() {
+                found.push((import, id));
             }
+        }
+        if checked.is_none() {
+            let state = store.attachment::<State>();
+            let mut funcs = vec![None; imports.resolved.len()];
+            for (import, id) in found {
+                if let (Resolved::HostFunc(_), FuncInst::Host(host)) =
+                    (&imports.resolved[import], &state.funcs[id.0 as usize])
+                {
+                    funcs[import] = Some(host.clone());
+                }
+            }
+            imports.keep_checked(&shared.resources, funcs);
         }
         Ok(())
     }

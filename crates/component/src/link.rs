@@ -1,12 +1,12 @@
 //! What a component's imports stand for. All that is missing is told at once, with what there is in its place.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use innkeeper_engine as core;
 use innkeeper_engine::{Error, ErrorKind};
 
 use crate::component::Component;
-use crate::func::{Func, HostCall};
+use crate::func::{Func, HostCall, HostFunc};
 use crate::linker::{Dtor, Item, Items};
 use crate::plan::{Import, ImportKind};
 use crate::resource::{ResourceType, ResourceTypeId};
@@ -21,6 +21,45 @@ pub(crate) enum Resolved<T: 'static> {
     Resource(ResourceSource<T>),
     /// Nothing, where nothing is needed.
     Missing,
+}
+
+/// What all imports of a component stand for, with what was found out about them when it was first instantiated.
+pub(crate) struct Imports<T: 'static> {
+    pub(crate) resolved: Box<[Resolved<T>]>,
+    checked: OnceLock<CheckedFuncs>,
+}
+
+/// Functions of the host that were found to be of the types that the component has for them.
+struct CheckedFuncs {
+    /// What the component's resource types were in the store that this was found out in.
+    resources: Box<[ResourceTypeId]>,
+    /// By import.
+    funcs: Box<[Option<HostFunc>]>,
+}
+
+impl<T: 'static> Imports<T> {
+    pub(crate) fn new(resolved: Vec<Resolved<T>>) -> Imports<T> {
+        Imports { resolved: resolved.into(), checked: OnceLock::new() }
+    }
+
+    /// A function of the host as it is in stores where the component's resource types are `resources`, if that was found out before.
+    ///
+    /// Whether a function fits depends on the component's types, on the linker's, and on which resource types are the same. Each of them is a number of the store's, and a new store's numbers are the same as those of the last
+    /// one: most often nothing is left to be compared.
+    pub(crate) fn checked(&self, resources: &[ResourceTypeId]) -> Option<&[Option<HostFunc>]> {
+        let checked = self.checked.get().filter(|checked| *checked.resources == *resources)?;
+        Some(&checked.funcs)
+    }
+
+    /// Keeps what was found out in a store where the component's resource types are `resources`, with a function for each import that is one of the host's.
+    pub(crate) fn keep_checked(&self, resources: &[ResourceTypeId], funcs: Vec<Option<HostFunc>>) {
+        // What number a resource type has that is not the host's does not say which it is.
+        let is_of_a_store =
+            |import: &Resolved<T>| matches!(import, Resolved::Resource(ResourceSource::Store { .. }));
+        if !self.resolved.iter().any(is_of_a_store) {
+            self.checked.get_or_init(|| CheckedFuncs { resources: resources.into(), funcs: funcs.into() });
+        }
+    }
 }
 
 /// Where a resource type comes from.

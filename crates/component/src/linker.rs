@@ -12,7 +12,7 @@ use crate::component::Component;
 use crate::func::{Func, HostCall};
 use crate::instance::{Export, Instance};
 use crate::instantiate::instantiate;
-use crate::link::{MissingImport, Resolved, ResourceSource, look_up, resolve};
+use crate::link::{Imports, MissingImport, Resolved, ResourceSource, look_up, resolve};
 use crate::names::NameMap;
 use crate::resource::{ResourceType, ResourceTypeId, usage};
 use crate::state::State;
@@ -173,7 +173,7 @@ impl<T: 'static> Linker<T> {
             return Err(usage("the linker was made for another engine than the component"));
         }
         let imports = resolve(&self.items, component)?;
-        Ok(InstancePre { component: component.clone(), imports: imports.into() })
+        Ok(InstancePre { component: component.clone(), imports: Arc::new(Imports::new(imports)) })
     }
 }
 
@@ -299,7 +299,7 @@ impl<'a, T: 'static> LinkerInstance<'a, T> {
 /// A component whose imports were found, to be instantiated often. Cloning is cheap.
 pub struct InstancePre<T: 'static> {
     component: Component,
-    imports: Arc<[Resolved<T>]>,
+    imports: Arc<Imports<T>>,
 }
 
 impl<T: 'static> InstancePre<T> {
@@ -339,7 +339,7 @@ impl<T: 'static> Clone for InstancePre<T> {
 
 impl<T: 'static> std::fmt::Debug for InstancePre<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("InstancePre").field("imports", &self.imports.len()).finish_non_exhaustive()
+        f.debug_struct("InstancePre").field("imports", &self.imports.resolved.len()).finish_non_exhaustive()
     }
 }
 

@@ -30,7 +30,7 @@ impl<T: 'static> Making<'_, T> {
         import: usize,
     ) -> Result<FuncId, Error> {
         let state = store.attachment::<State>();
-        match &self.imports[import] {
+        match &self.imports.resolved[import] {
             Resolved::HostFunc(call) => {
                 let import = &self.plan.imports[import];
                 let resources = match (call, import.kind) {
@@ -50,8 +50,7 @@ impl<T: 'static> Making<'_, T> {
                     }
                     _ => BoundResources::default(),
                 };
-                state.funcs.push(FuncInst::Host(HostFunc::new(call.clone(), resources)));
-                Ok(FuncId(state.funcs.len() as u32 - 1))
+                Ok(state.new_host_func(HostFunc::new(call.clone(), resources)))
             }
             Resolved::Func(func) if func.store == state.id => {
                 let import = &self.plan.imports[import];

@@ -168,6 +168,11 @@ impl State {
         InstanceId(self.instances.len() as u32 - 1)
     }
 
+    pub(crate) fn new_host_func(&mut self, func: HostFunc) -> FuncId {
+        self.funcs.push(FuncInst::Host(func));
+        FuncId(self.funcs.len() as u32 - 1)
+    }
+
     pub(crate) fn resource_type(&self, id: ResourceTypeId) -> &ResourceTypeDef {
         &self.resource_types[id.0 as usize]
     }

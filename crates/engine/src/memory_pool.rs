@@ -1,6 +1,6 @@
 //! Linear memories that wait for their next store, and what memories of a module begin with.
 //!
-//! What is kept of a memory is its address space; on the way here it has given its pages back. A module that is instantiated again and again has an *image* of
+//! What is kept of a memory is its address space, and as many of the pages that were written to as the embedder says: on the way here these are overwritten, and the others given back. A module that is instantiated again and again has an *image* of
 //! what its memory begins with: pages that all its instances share until one writes to them. A memory that comes back keeps the image mapped, so that for the
 //! next instance of the same module there is nothing left to do. There are only so many images, and whoever has none copies.
 //!
@@ -8,7 +8,7 @@
 //! it: whoever holds it puts its memory back before it lets go of the image.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crate::error::Error;
 use crate::pool::{Idle, Permits};
@@ -38,6 +38,10 @@ pub(crate) struct MemoryPool {
     image_numbers: AtomicU64,
     /// How often the system has refused to map an image.
     refusals: AtomicU32,
+    /// See [`Pooling::resident_memory_bytes`].
+    resident_bytes: usize,
+    /// Whether a memory that had waited was ever taken: who runs one program gives its memory back, and has nothing opened and looked at for it.
+    was_taken: AtomicBool,
 }
 
 /// Each refusal leaves a hole in the address space (`Mapping::with_image`), in which no memory has room any more: after so many of them, 512 GiB, no image is tried.
@@ -58,6 +62,8 @@ impl MemoryPool {
             image_bytes: Permits::new(Some(pooling.most_image_bytes)),
             image_numbers: AtomicU64::new(0),
             refusals: AtomicU32::new(0),
+            resident_bytes: pooling.resident_memory_bytes,
+            was_taken: AtomicBool::new(false),
         }
     }
 
@@ -125,8 +131,9 @@ impl Drop for MemoryImage {
 impl MemoryPermit {
     /// A memory of so many bytes that is waiting, if there is one of use; it begins with `image`.
     pub(crate) fn take(&self, len_bytes: usize, image: Option<&Arc<MemoryImage>>) -> Option<Mapping> {
-        let idle = &self.0.idle;
+        let MemoryPool { idle, was_taken, .. } = &*self.0;
         if let Some(mut mapping) = idle.take(image.map(|image| image.number)) {
+            was_taken.store(true, Ordering::Relaxed);
             mapping.restrict(len_bytes).ok()?;
             mapping.make_accessible(len_bytes).ok()?;
             return Some(mapping);
@@ -141,7 +148,12 @@ impl MemoryPermit {
 
     /// Has a memory wait for its next store.
     pub(crate) fn put(&self, mut mapping: Mapping, image: Option<Arc<MemoryImage>>) {
-        if mapping.forget_changes() {
+        let kept_bytes = match self.0.was_taken.load(Ordering::Relaxed) {
+            true => self.0.resident_bytes,
+            false => 0,
+        };
+        let contents = image.as_ref().map(|image| (image.start_bytes, &image.image));
+        if mapping.overwrite_changes(kept_bytes, contents) {
             let key = image.as_ref().map(|image| image.number);
             drop(self.0.idle.put(key, mapping));
         }

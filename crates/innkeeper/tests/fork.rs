@@ -59,6 +59,49 @@ fn deadlines_hold() {
     }
 }
 
+/// What the library knows of its own pages is the parent's in a child that inherits it: there, too, nobody finds anything of another's.
+#[test]
+fn memories_are_as_at_first_again() {
+    const TEXT: &str = r#"(module (memory (export "memory") 2) (data (i32.const 5000) "image")
+        (func (export "fill") (param i32) (memory.fill (i32.const 0) (local.get 0) (i32.const 131072))))"#;
+    let _alone = alone();
+    for tiers in TIERS {
+        let engine = innkeeper::engine_with(Config::default(), tiers);
+        let pre = Linker::new(&engine).instantiate_pre(&Module::new(&engine, TEXT).unwrap()).unwrap();
+        let use_some = |fill| {
+            for _ in 0..5 {
+                let mut store = Store::new(&engine, ()).unwrap();
+                let instance = pre.instantiate(&mut store).unwrap();
+                let memory = instance.get_memory(&mut store, "memory").unwrap();
+                let bytes = memory.data(&store).unwrap();
+                assert_eq!(&bytes[5000..5005], b"image");
+                let others = bytes[..5000].iter().chain(&bytes[5005..]);
+                assert!(others.into_iter().all(|byte| *byte == 0), "somebody else's");
+                let run = instance.get_typed_func::<i32, ()>(&mut store, "fill").unwrap();
+                run.call(&mut store, fill).unwrap();
+            }
+        };
+        use_some(1);
+        in_fork("memories", || {
+            use_some(2);
+            in_fork("memories", || use_some(3));
+        });
+        use_some(4);
+        // One that is in use when the process forks, and is left in the child.
+        let mut store = Store::new(&engine, ()).unwrap();
+        let instance = pre.instantiate(&mut store).unwrap();
+        let fill = instance.get_typed_func::<i32, ()>(&mut store, "fill").unwrap();
+        fill.call(&mut store, 5).unwrap();
+        let mut store = Some(store);
+        in_fork("memories", || {
+            drop(store.take());
+            use_some(6);
+        });
+        drop(store);
+        use_some(7);
+    }
+}
+
 /// What is hot in the child is compiled there, by threads of its own, also where it was forked while the parent's compile.
 #[test]
 fn what_is_hot_is_compiled() {

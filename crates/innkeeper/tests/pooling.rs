@@ -1,5 +1,7 @@
 //! What stores leave behind for those to come: nothing of theirs is ever seen by another one, and there are no more than the configuration says.
 
+use std::sync::{Arc, Mutex};
+
 use innkeeper::{
     Config, Engine, ErrorKind, Extern, InstancePre, Linker, Memory, MemoryType, Module, Pooling, RefType,
     Sharing, SizeRange, Store, Table, TableType, Tiers, Trap, Val,
@@ -62,8 +64,11 @@ fn every_instance_begins_with_what_its_module_says_whoever_had_the_memory_before
         (0, &[(0, "")]),
     ];
     for tiers in TIERS {
-        for idle_memories in [0, 1, 3, 64] {
-            let engine = engine(tiers, Pooling { idle_memories, ..Pooling::default() });
+        for (idle_memories, resident_memory_bytes) in
+            [(0, 0), (1, 0), (3, 0), (64, 0), (1, 4096), (3, 5 * 4096), (64, usize::MAX)]
+        {
+            let pooling = Pooling { idle_memories, resident_memory_bytes, ..Pooling::default() };
+            let engine = engine(tiers, pooling);
             let all = modules.map(|(pages, segments)| pre(&engine, &with_data(pages, segments)));
             // Each after itself, and after every other one, shorter and longer.
             for (i, first) in all.iter().enumerate() {
@@ -76,6 +81,123 @@ fn every_instance_begins_with_what_its_module_says_whoever_had_the_memory_before
                     }
                 }
             }
+        }
+    }
+}
+
+/// Who writes to a page, and then may be gone before it was an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writer {
+    Host,
+    Guest,
+    /// A start function that traps when it has written.
+    FailedStart,
+    /// An instantiation that fails at its last segment, behind the memory's end.
+    FailedSegment,
+}
+
+/// Of the memory that these write to; it grows by one.
+const PAGES: usize = 3;
+
+/// Pages of the system.
+const SYSTEM_PAGE: usize = 4096;
+
+/// What the start function of an instance is to do.
+#[derive(Default)]
+struct Plan {
+    /// Where it writes.
+    addresses: Vec<usize>,
+    traps: bool,
+}
+
+/// A module whose start function does what the plan says, with so much data.
+fn planned(engine: &Engine, plan: &Arc<Mutex<Plan>>, segments: &[(usize, &str)]) -> InstancePre<()> {
+    let segments: String =
+        segments.iter().map(|(at, text)| format!("(data (i32.const {at}) \"{text}\")")).collect();
+    let text = format!(
+        r#"(module (import "host" "next" (func $next (result i32))) (import "host" "traps" (func $traps (result i32)))
+        (memory (export "memory") {PAGES}) {segments} (start $start)
+        (func $start (local $at i32)
+            (drop (memory.grow (i32.const 1)))
+            (block $done (loop $more
+                (br_if $done (i32.lt_s (local.tee $at (call $next)) (i32.const 0)))
+                (i32.store8 (local.get $at) (i32.const 165))
+                (br $more)))
+            (if (call $traps) (then unreachable))))"#
+    );
+    let module = Module::new(engine, innkeeper::to_binary(text.as_bytes()).unwrap().as_ref()).unwrap();
+    let mut linker = Linker::new(engine);
+    let (first, second) = (Arc::clone(plan), Arc::clone(plan));
+    let next = move || first.lock().unwrap().addresses.pop().map_or(-1, |at| at as i32);
+    linker.func_wrap("host", "next", next).unwrap();
+    linker.func_wrap("host", "traps", move || i32::from(second.lock().unwrap().traps)).unwrap();
+    linker.instantiate_pre(&module).unwrap()
+}
+
+/// Whoever has written to which pages, of zeros, of an image and of what was grown: the next one finds none of it, with all kept that was written to, a part of it, or nothing.
+#[test]
+fn every_page_that_was_written_to_is_as_at_first_again() {
+    let data: &[(usize, &str)] =
+        &[(PAGE + 4000, "an image, across pages of the system"), (PAGE + 40_000, "end")];
+    let all = (PAGES + 1) * PAGE / SYSTEM_PAGE;
+    // Each page alone, and then more ranges than the system tells at once, all, the first half and the last.
+    let several = [
+        (0..all).step_by(2).collect(),
+        (0..all).step_by(3).collect(),
+        (0..all).collect(),
+        (0..all / 2).collect(),
+        (all / 2..all).collect::<Vec<usize>>(),
+    ];
+    let choices: Vec<Vec<usize>> = (0..all).map(|page| vec![page]).chain(several).collect();
+    for resident_memory_bytes in [0, 4096, 7 * 4096, 256 << 10, usize::MAX] {
+        // One that waits, so that all have the same.
+        let pooling = Pooling { idle_memories: 1, resident_memory_bytes, ..Pooling::default() };
+        let engine = engine(Tiers::Compiled, pooling);
+        for segments in [data, &[]] {
+            let plan = Arc::new(Mutex::new(Plan::default()));
+            let pre = planned(&engine, &plan, segments);
+            for pages in &choices {
+                for writer in [Writer::Host, Writer::Guest, Writer::FailedStart, Writer::FailedSegment] {
+                    // It has no image, and so its memory is for those that have none.
+                    if writer == Writer::FailedSegment && !segments.is_empty() {
+                        continue;
+                    }
+                    write_to((&pre, &plan), pages, writer);
+                    *plan.lock().unwrap() = Plan::default();
+                    let mut store = Store::new(&engine, ()).unwrap();
+                    let instance = pre.instantiate(&mut store).unwrap();
+                    let memory = instance.get_memory(&mut store, "memory").unwrap();
+                    let is_right = memory.data(&store).unwrap() == expected(PAGES + 1, segments);
+                    assert!(is_right, "{writer:?} {pages:?} {segments:?} {resident_memory_bytes}");
+                }
+            }
+        }
+    }
+}
+
+fn write_to((pre, plan): (&InstancePre<()>, &Arc<Mutex<Plan>>), pages: &[usize], writer: Writer) {
+    let addresses: Vec<usize> = pages.iter().map(|page| page * SYSTEM_PAGE + page).collect();
+    let engine = pre.module().engine();
+    let mut store = Store::new(engine, ()).unwrap();
+    match writer {
+        Writer::Host => {
+            let instance = pre.instantiate(&mut store).unwrap();
+            let memory = instance.get_memory(&mut store, "memory").unwrap();
+            for at in addresses {
+                memory.write(&mut store, at as u64, &[165]).unwrap();
+            }
+        }
+        Writer::Guest | Writer::FailedStart => {
+            let traps = writer == Writer::FailedStart;
+            *plan.lock().unwrap() = Plan { addresses, traps };
+            assert_eq!(pre.instantiate(&mut store).is_err(), traps);
+        }
+        Writer::FailedSegment => {
+            let inside = addresses.iter().filter(|at| **at < PAGES * PAGE);
+            let segments: String = inside.map(|at| format!("(data (i32.const {at}) \"\\a5\")")).collect();
+            let end = PAGES * PAGE - 1;
+            let text = format!("(module (memory {PAGES}) {segments} (data (i32.const {end}) \"out\"))");
+            self::pre(engine, &text).instantiate(&mut store).unwrap_err();
         }
     }
 }

@@ -3,14 +3,47 @@
 //! Must stay true: an image never changes once it is sealed.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ptr::NonNull;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::io::{Errno, pwrite};
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 /// A file in memory that nobody can change any more.
 pub(crate) struct Image {
     file: OwnedFd,
     len_bytes: usize,
+    /// The whole of it, to read.
+    contents: Contents,
+}
+
+/// A file's pages, mapped to be read.
+struct Contents {
+    base: NonNull<u8>,
+    len_bytes: usize,
+}
+
+// SAFETY: what is mapped is owned and never changes; it has no thread affinity.
+unsafe impl Send for Contents {}
+// SAFETY: as above.
+unsafe impl Sync for Contents {}
+
+impl Contents {
+    fn of(file: BorrowedFd<'_>, len_bytes: usize) -> Result<Contents, Errno> {
+        // SAFETY: a mapping at an address of the kernel's choice touches no existing memory.
+        let base =
+            unsafe { mmap(std::ptr::null_mut(), len_bytes, ProtFlags::READ, MapFlags::PRIVATE, file, 0) }?;
+        let base = NonNull::new(base.cast()).ok_or(Errno::NOMEM)?;
+        Ok(Contents { base, len_bytes })
+    }
+}
+
+impl Drop for Contents {
+    fn drop(&mut self) {
+        // SAFETY: the range is ours, and nothing refers to it any more.
+        let result = unsafe { munmap(self.base.as_ptr().cast(), self.len_bytes) };
+        debug_assert!(result.is_ok());
+    }
 }
 
 impl Image {
@@ -28,7 +61,8 @@ impl Image {
             }
             let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL;
             fcntl_add_seals(&file, seals)?;
-            Ok(Image { file, len_bytes })
+            let contents = Contents::of(file.as_fd(), len_bytes)?;
+            Ok(Image { file, len_bytes, contents })
         };
         whole().ok()
     }
@@ -36,12 +70,19 @@ impl Image {
     /// One that the system refuses to map.
     #[cfg(test)]
     pub(crate) fn refused(len_bytes: usize) -> Image {
+        let contents = Image::new(len_bytes, []).unwrap().contents;
         let file = std::fs::File::open("/dev/null").unwrap();
-        Image { file: file.into(), len_bytes }
+        Image { file: file.into(), len_bytes, contents }
     }
 
     pub(super) fn file(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
+    }
+
+    /// What is in it.
+    pub(super) fn bytes(&self) -> &[u8] {
+        // SAFETY: the file is as long as that, sealed, and mapped as long as `self` lives.
+        unsafe { std::slice::from_raw_parts(self.contents.base.as_ptr(), self.len_bytes) }
     }
 
     pub(crate) fn len_bytes(&self) -> usize {

@@ -16,6 +16,8 @@ mod image;
 #[path = "image_absent.rs"]
 mod image;
 mod machine;
+#[cfg(all(target_os = "linux", not(miri)))]
+mod own_pages;
 #[cfg(all(unix, not(miri)))]
 mod refusal;
 mod thread_clock;

@@ -16,6 +16,8 @@ use rustix::mm::{
 
 use super::refusal::refused;
 use crate::error::{Error, ErrorKind};
+#[cfg(target_os = "linux")]
+use crate::sys::own_pages::OwnPages;
 
 /// A range of address space, of which a prefix can be read and written.
 pub(crate) struct Mapping {
@@ -102,12 +104,18 @@ impl Mapping {
         Ok(())
     }
 
-    /// Makes what lies beyond the first `bytes` bytes fault again. It is zeros.
+    /// Makes what lies beyond the first `bytes` bytes fault again, and takes no memory for it. It is zeros.
     pub(crate) fn restrict(&mut self, bytes: usize) -> Result<(), Error> {
         let bytes = round_up(bytes)?;
         if bytes < self.accessible_bytes {
-            self.forbid(bytes, self.accessible_bytes - bytes)?;
+            let len_bytes = self.accessible_bytes - bytes;
+            self.forbid(bytes, len_bytes)?;
             self.accessible_bytes = bytes;
+            // SAFETY: the pages are this mapping's own, and zeros before and afterwards: where the system refuses, they only take memory.
+            let _ = unsafe {
+                let start = self.base.as_ptr().add(bytes);
+                madvise(start.cast(), len_bytes, Advice::LinuxDontNeed)
+            };
         }
         Ok(())
     }
@@ -157,10 +165,57 @@ impl Mapping {
     /// Gives back what has been written to accessible pages: they are zeros again, or what their image is. False where the system may have kept something.
     #[cfg(target_os = "linux")]
     pub(crate) fn forget_changes(&mut self) -> bool {
+        self.forget_changes_from(0)
+    }
+
+    /// As [`Mapping::forget_changes`], of the accessible pages behind the first `start_bytes` bytes.
+    #[cfg(target_os = "linux")]
+    fn forget_changes_from(&mut self, start_bytes: usize) -> bool {
+        let Some(len_bytes) = self.accessible_bytes.checked_sub(start_bytes) else { return false };
+        if len_bytes == 0 {
+            return true;
+        }
         // SAFETY: the pages are this mapping's own, and nobody needs what is in them.
-        let result =
-            unsafe { madvise(self.base.as_ptr().cast(), self.accessible_bytes, Advice::LinuxDontNeed) };
+        let result = unsafe {
+            let start = self.base.as_ptr().add(start_bytes);
+            madvise(start.cast(), len_bytes, Advice::LinuxDontNeed)
+        };
         result.is_ok()
+    }
+
+    /// As [`Mapping::forget_changes`], where up to `kept_bytes` bytes of pages that have been written to stay, and are overwritten: with zeros, or with what was mapped there of an image, which begins where it says. So whoever
+    /// writes to them next meets no fault, and no other processor need be told that they are gone. Where the system does not tell which pages these are, all are given back.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn overwrite_changes(
+        &mut self,
+        kept_bytes: usize,
+        image: Option<(usize, &super::Image)>,
+    ) -> bool {
+        let most_pages = kept_bytes / page_bytes();
+        let found = match most_pages {
+            0 => None,
+            _ => OwnPages::find(self.base, self.accessible_bytes, most_pages),
+        };
+        let Some(found) = found else { return self.forget_changes() };
+        for (start, len) in found.ranges(self.base) {
+            let end = start + len;
+            let (image_start, image_bytes) =
+                image.map_or((end, &[][..]), |(start, image)| (start, image.bytes()));
+            // What of the range lies before the image, in it, and behind it.
+            let from = image_start.clamp(start, end);
+            let to = image_start.saturating_add(image_bytes.len()).clamp(from, end);
+            // SAFETY: the pages are accessible ones of this mapping, and nobody refers to what is in them; what is copied lies in the image, which is a mapping of its own.
+            unsafe {
+                let base = self.base.as_ptr();
+                base.add(start).write_bytes(0, from - start);
+                if from < to {
+                    let contents = image_bytes[from - image_start..].as_ptr();
+                    base.add(from).copy_from_nonoverlapping(contents, to - from);
+                }
+                base.add(to).write_bytes(0, end - to);
+            }
+        }
+        self.forget_changes_from(found.looked_at_bytes(self.base))
     }
 
     /// This mapping with the pages that another one has made accessible, which is gone then, without touching them. Nothing of this mapping may be

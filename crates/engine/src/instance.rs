@@ -211,7 +211,7 @@ struct Timed<'a, T: 'static>(&'a mut StoreInner<T>);
 
 impl<'a, T> Timed<'a, T> {
     fn enter(store: &'a mut StoreInner<T>) -> Result<Timed<'a, T>, Error> {
-        if let Some(time) = &mut store.core.processor_time {
+        if let Some(time) = &store.core.processor_time {
             time.enter()?;
         }
         Ok(Timed(store))
@@ -220,7 +220,7 @@ impl<'a, T> Timed<'a, T> {
 
 impl<T> Drop for Timed<'_, T> {
     fn drop(&mut self) {
-        if let Some(time) = &mut self.0.core.processor_time {
+        if let Some(time) = &self.0.core.processor_time {
             time.leave();
         }
     }

@@ -102,6 +102,8 @@ pub use module::{Nest, Visit};
 pub use nan::NanBits;
 pub use out_of_bounds::OutOfBounds;
 pub use pooling::Pooling;
+#[cfg(feature = "async")]
+pub use processor_time::ProcessorTimeCounter;
 pub use profile::{OmittedSamples, Profile};
 pub use reference::{
     AnyKind, AnyRef, ArrayRef, DefinedType, EqRef, ExnRef, ExternRef, I31, OwnedRooted, Reference, RootScope,

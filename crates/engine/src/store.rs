@@ -254,6 +254,13 @@ impl<T> Store<T> {
         self.inner.core.processor_time.as_ref().map(ProcessorTime::left)
     }
 
+    /// Counts what a future does that makes several calls into the store, all that a poll does at once: each call that is counted by itself costs some calls of the system.
+    #[cfg(feature = "async")]
+    #[must_use]
+    pub fn processor_time_counter(&self) -> crate::ProcessorTimeCounter {
+        ProcessorTime::counter(self.inner.core.processor_time.as_ref())
+    }
+
     /// Gives guests `units` of fuel, one for each instruction; without any left they trap with [`crate::Trap::OutOfFuel`]. What they use is
     /// the same in every tier and every run.
     ///

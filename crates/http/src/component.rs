@@ -133,12 +133,14 @@ impl Proxy {
         store.set_deadline(left).map_err(|error| exhausted(&error))?;
         let processor_time = self.times.processor_time;
         store.set_processor_time(processor_time);
+        let counter = store.processor_time_counter();
         store.yield_every(Some(self.times.slice));
         let scheme = if arrival.secure { uri::Scheme::HTTPS } else { uri::Scheme::HTTP };
         let (pre, handle, answer) = (self.pre.clone(), self.handle.clone(), Arc::clone(answer));
         let request = ((request, scheme), arrival.deadline);
         Ok(Box::pin(async move {
-            let result = call(&mut store, (&pre, &handle), request, (&answer, &told.account)).await;
+            let called = call(&mut store, (&pre, &handle), request, (&answer, &told.account));
+            let result = counter.count(called).await.unwrap_or_else(|error| Err(not_started(error)));
             let used_up = processor_time.filter(|_| store.processor_time_left() == Some(Duration::ZERO));
             let result = result.map_err(|failure| failure.by_processor_time(used_up));
             if let Err(failure) = &result {

@@ -32,7 +32,7 @@ pub(crate) unsafe fn call<T: 'static>(
         if (*vm).nesting >= nesting_limit {
             return Err(Trap::CallStackExhausted.into());
         }
-        if let Some(time) = &mut (*owner).core.processor_time {
+        if let Some(time) = &(*owner).core.processor_time {
             time.enter()?;
         }
         let before = ((*vm).owner, (*vm).core);
@@ -71,7 +71,7 @@ pub(crate) unsafe fn call<T: 'static>(
             (*vm).nesting -= 1;
             ((*vm).owner, (*vm).core) = before;
         });
-        if let Some(time) = &mut (*owner).core.processor_time {
+        if let Some(time) = &(*owner).core.processor_time {
             time.leave();
         }
         if (*vm).nesting == 0 {

@@ -349,7 +349,7 @@ unsafe fn enter<T: 'static>(
         if (*vm).nesting >= most {
             return Err(Trap::CallStackExhausted.into());
         }
-        if let Some(time) = &mut (*owner).core.processor_time {
+        if let Some(time) = &(*owner).core.processor_time {
             time.enter()?;
         }
         let before = ((*vm).owner, (*vm).core);
@@ -388,7 +388,7 @@ unsafe fn enter<T: 'static>(
             ((*vm).owner, (*vm).core) = before;
             progress
         });
-        if let Some(time) = &mut (*owner).core.processor_time {
+        if let Some(time) = &(*owner).core.processor_time {
             time.leave();
         }
         Ok(entered?)

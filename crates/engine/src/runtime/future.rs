@@ -452,7 +452,7 @@ impl<T> Timed<T> {
     /// The store lives as long as what this returns, and is in use by the caller.
     unsafe fn enter(store: *mut StoreInner<T>) -> Result<Timed<T>, Error> {
         // SAFETY: `Call` passes the store that it holds.
-        if let Some(time) = unsafe { &mut (*store).core.processor_time } {
+        if let Some(time) = unsafe { &(*store).core.processor_time } {
             time.enter()?;
         }
         Ok(Timed(store))
@@ -462,7 +462,7 @@ impl<T> Timed<T> {
 impl<T> Drop for Timed<T> {
     fn drop(&mut self) {
         // SAFETY: as in `enter`.
-        if let Some(time) = unsafe { &mut (*self.0).core.processor_time } {
+        if let Some(time) = unsafe { &(*self.0).core.processor_time } {
             time.leave();
         }
     }

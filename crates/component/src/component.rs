@@ -26,6 +26,8 @@ struct Inner {
     charge: core::Charge,
     /// Calls between the instances of the nest that code is generated for, worked out when it is first instantiated.
     calls: OnceLock<Calls>,
+    /// Those of trampolines, by their numbers, and then that of destructors of the host's resources: looked up when it is first instantiated.
+    number_types: OnceLock<core::NumberTypes>,
 }
 
 /// Something that a component must be given.
@@ -95,6 +97,7 @@ impl Component {
             plan,
             modules,
             calls: OnceLock::new(),
+            number_types: OnceLock::new(),
             charge,
         })))
     }
@@ -192,6 +195,20 @@ impl Component {
             true => Calls::of(&self.0.plan),
             false => Calls::default(),
         })
+    }
+
+    /// Types of functions that the host makes for instances: of each trampoline, and last of destructors of the host's resources.
+    ///
+    /// # Errors
+    /// Where the engine's registry of types is full.
+    pub(crate) fn number_types(&self) -> Result<&core::NumberTypes, Error> {
+        if let Some(types) = self.0.number_types.get() {
+            return Ok(types);
+        }
+        let dtor = core::FuncType::new([core::ValType::I32], []);
+        let types = self.0.plan.trampolines.iter().map(|trampoline| &trampoline.ty).chain([&dtor]);
+        let types = core::NumberTypes::new(&self.0.engine, types)?;
+        Ok(self.0.number_types.get_or_init(|| types))
     }
 
     /// What code for those may come to.

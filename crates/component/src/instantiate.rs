@@ -56,7 +56,7 @@ fn prepare<'a, T: 'static>(
     // What is made stays with the store, also where not all could be.
     let charge = store.budget().hold(core::BudgetKind::Instance, instance_bytes(plan) as u64)?;
     store.attachment::<State>().charges.push(charge);
-    let resources = resource_types(store, plan, &imports.resolved)?;
+    let resources = resource_types(store, component, &imports.resolved)?;
     let state = store.attachment::<State>();
     let mut first = None;
     for parent in &plan.parents {
@@ -132,9 +132,10 @@ fn instance_bytes(plan: &Plan) -> usize {
 /// What each resource type of the component is in the store.
 fn resource_types<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
-    plan: &Plan,
+    component: &Component,
     imports: &[Resolved<T>],
 ) -> Result<Vec<ResourceTypeId>, Error> {
+    let plan = component.plan();
     let mut types = Vec::with_capacity(plan.resources.len());
     for resource in &plan.resources {
         let given = match resource {
@@ -148,10 +149,14 @@ fn resource_types<T: 'static>(
                     Some(known) => known,
                     None => {
                         let dtor = dtor.clone();
-                        let dtor = core::Func::wrap(
+                        let of_dtors = component.number_types()?.get(plan.trampolines.len());
+                        let of_dtors = of_dtors.ok_or_else(|| crate::making::unresolved("a type"))?;
+                        let dtor = core::Func::new_of_numbers(
                             store.as_context_mut(),
-                            move |mut caller: core::Caller<'_, T>, rep: i32| -> Result<(), Error> {
-                                dtor(caller.as_context_mut(), rep.cast_unsigned())
+                            of_dtors,
+                            move |mut caller: core::Caller<'_, T>, slots: &mut [u64]| {
+                                let rep = slots.first().copied().unwrap_or_default() as u32;
+                                dtor(caller.as_context_mut(), rep)
                             },
                         )?;
                         ty.in_store(store.attachment(), || Some(dtor))

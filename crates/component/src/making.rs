@@ -208,13 +208,14 @@ impl<T: 'static> Making<'_, T> {
             TrampolineKind::Missing(name) => Trampoline::Missing(name),
         };
         let instance = self.instance(def.instance);
+        let ty = self.component.number_types()?.get(number.index()).ok_or_else(|| unresolved("a type"))?;
         let trampoline = match self.observed(store, (&def.kind, instance), trampoline)? {
-            Ok(observed) => Ok(observed.func(store, &def.ty)?),
+            Ok(observed) => Ok(observed.func(store, ty.clone())?),
             Err(trampoline) => Err(trampoline),
         };
         let func = match trampoline {
             Ok(func) => func,
-            Err(trampoline) => trampoline.func(store, instance, &def.ty)?,
+            Err(trampoline) => trampoline.func(store, instance, ty)?,
         };
         self.trampolines[number.index()] = Some(func);
         Ok(())

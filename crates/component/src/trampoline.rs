@@ -40,11 +40,11 @@ impl Trampoline {
         self,
         store: &mut StoreContextMut<'_, T>,
         instance: InstanceId,
-        ty: &core::FuncType,
+        ty: core::NumbersType<'_>,
     ) -> Result<core::Func, Error> {
-        let params = ty.params().len();
+        let params = ty.ty().params().len();
         #[cfg(feature = "async")]
-        let trampoline = match crate::typed::waiting_trampoline(self, store, ty) {
+        let trampoline = match crate::typed::waiting_trampoline(self, store, &ty) {
             Ok(made) => return made,
             Err(trampoline) => trampoline,
         };
@@ -57,7 +57,7 @@ impl Trampoline {
                     Some(host) => host.call(&mut caller.as_context_mut(), slots, params),
                     None => Ok(core::HostEnding::Returns),
                 };
-                return core::Func::new_of_numbers_parking(store.as_context_mut(), ty.clone(), call);
+                return core::Func::new_of_numbers_parking(store.as_context_mut(), ty, call);
             }
             Trampoline::Lower(lowered) => match lowered.typed_host(store)? {
                 Some(host) => return host.func(store, lowered, ty),
@@ -67,17 +67,17 @@ impl Trampoline {
                 let call = move |mut caller: core::Caller<'_, T>, slots: &mut [u64]| {
                     lowered.call(&mut caller.as_context_mut(), slots, params)
                 };
-                return core::Func::new_of_numbers_parking(store.as_context_mut(), ty.clone(), call);
+                return core::Func::new_of_numbers_parking(store.as_context_mut(), ty, call);
             }
             Trampoline::Concurrent(builtin) => {
                 let call = move |mut caller: core::Caller<'_, T>, slots: &mut [u64]| {
                     builtin.call(&mut caller.as_context_mut(), slots)
                 };
-                return core::Func::new_of_numbers_parking(store.as_context_mut(), ty.clone(), call);
+                return core::Func::new_of_numbers_parking(store.as_context_mut(), ty, call);
             }
             other => other,
         };
-        core::Func::new_of_numbers(store.as_context_mut(), ty.clone(), move |mut caller, slots| {
+        core::Func::new_of_numbers(store.as_context_mut(), ty, move |mut caller, slots| {
             trampoline.call(&mut caller.as_context_mut(), instance, (slots, params))
         })
     }

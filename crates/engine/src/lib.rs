@@ -90,7 +90,10 @@ pub use engine::{Engine, TextTranslator};
 pub use error::{Context, Error, ErrorKind, Result};
 pub use extern_::{Extern, Global, Memory, Table, Tag};
 pub use features::{Feature, Features};
-pub use func::{Func, HostParams, IntoFunc, IntoHostResult, TypedFunc, WasmParams, WasmResults, WasmType};
+pub use func::{
+    Func, HostParams, IntoFunc, IntoHostResult, NumberTypes, NumbersType, TypedFunc, WasmParams, WasmResults,
+    WasmType,
+};
 pub use instance::Instance;
 pub use instance_pre::InstancePre;
 pub use limiter::ResourceLimiter;

@@ -119,6 +119,11 @@ impl HeldTypes {
         HeldTypes { registry: Arc::clone(registry), groups: HashSet::new() }
     }
 
+    /// Whether they are types of this registry.
+    pub(crate) fn is_of(&self, registry: &Arc<Registry>) -> bool {
+        Arc::ptr_eq(&self.registry, registry)
+    }
+
     /// How many groups are held.
     pub(crate) fn len(&self) -> usize {
         self.groups.len()

@@ -32,7 +32,7 @@ use crate::out_of_bounds::OutOfBounds;
 use crate::processor_time::ProcessorTime;
 use crate::profile::Profile;
 use crate::reference::{OwnedRoots, Root};
-use crate::registry::HeldTypes;
+use crate::registry::{HeldTypes, TypeRecord};
 use crate::runtime::host::{HostCode, HostFuncBox};
 use crate::runtime::instance::InstanceBox;
 use crate::store_builder::StoreBuilder;
@@ -109,6 +109,8 @@ pub(crate) struct StoreCore {
     pub(crate) instances: Arena<InstanceBox, InstanceId>,
     pub(crate) tags: Arena<TagEntity, TagId>,
     host_funcs: Vec<HostFuncBox>,
+    /// What holds types of functions of the host that hold none themselves; after these.
+    kept_types: Vec<Arc<dyn Any + Send + Sync>>,
     /// What else its functions of the host belong to, by its address: it lives as long as the store does.
     host_owners: HashMap<usize, Arc<dyn Any + Send + Sync>>,
     /// What layers above keep with the store.
@@ -337,6 +339,7 @@ impl StoreCore {
             instances: Arena::new(),
             tags: Arena::new(),
             host_funcs: Vec::new(),
+            kept_types: Vec::new(),
             host_owners: HashMap::new(),
             attachments: Attachments::default(),
             heap: Heap::new(limits.heap_bytes, engine.config().tuning.collection, &budget),
@@ -405,6 +408,7 @@ impl StoreCore {
         self.attachments.clear(panics);
         panics.drop_all(self.host_funcs.drain(..));
         panics.drop_all(self.host_owners.drain());
+        self.kept_types.clear();
         panics.drop_taken(&mut self.host_panics.take());
     }
 
@@ -489,10 +493,29 @@ impl StoreCore {
         ty: &crate::types::FuncType,
     ) -> Result<*const VmFunc, Error> {
         let record = self.held_types.intern_func(ty)?;
-        let func = HostFuncBox::new(code, &record, ty.call_slots(), self.engine.tier().host_entry());
+        Ok(self.new_host_func_of(code, &record, ty.call_slots()))
+    }
+
+    /// As [`StoreCore::new_host_func`], of a type that is held as long as this store.
+    pub(crate) fn new_host_func_of(
+        &mut self,
+        code: Arc<dyn HostCode>,
+        ty: &Arc<TypeRecord>,
+        call_slots: u32,
+    ) -> *const VmFunc {
+        let func = HostFuncBox::new(code, ty, call_slots, self.engine.tier().host_entry());
         let vm = func.vm();
         self.host_funcs.push(func);
-        Ok(vm)
+        vm
+    }
+
+    /// Holds types as long as this store.
+    pub(crate) fn keep_types<O: Any + Send + Sync>(&mut self, owner: &Arc<O>) {
+        let address = Arc::as_ptr(owner) as usize;
+        // Most often they are those that the last function was of.
+        if self.kept_types.last().is_none_or(|last| Arc::as_ptr(last).addr() != address) {
+            self.kept_types.push(Arc::clone(owner) as Arc<dyn Any + Send + Sync>);
+        }
     }
 
     /// Keeps what owns functions of the host until the store goes; once, however often it is linked.

@@ -108,10 +108,10 @@ impl<T: 'static> Observed<T> {
     pub(crate) fn func(
         self,
         store: &mut StoreContextMut<'_, T>,
-        ty: &core::FuncType,
+        ty: core::NumbersType<'_>,
     ) -> Result<core::Func, Error> {
-        let params = ty.params().len();
-        core::Func::new_of_numbers(store.as_context_mut(), ty.clone(), move |mut caller, slots| {
+        let params = ty.ty().params().len();
+        core::Func::new_of_numbers(store.as_context_mut(), ty, move |mut caller, slots| {
             self.call(&mut caller.as_context_mut(), (slots, params))
         })
     }

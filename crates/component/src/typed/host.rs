@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use innkeeper_engine as core;
-use innkeeper_engine::{AsContextMut, Error, Func, FuncType, InterruptHandle, StoreContextMut};
+use innkeeper_engine::{AsContextMut, Error, Func, InterruptHandle, NumbersType, StoreContextMut};
 
 use super::arena::Arena;
 use super::lift::{lift_from, or_stopped};
@@ -124,7 +124,7 @@ pub(crate) trait TypedHost<T: 'static>: Send + Sync {
         self: Arc<Self>,
         store: &mut StoreContextMut<'_, T>,
         lowered: (Lowered, HostFunc),
-        ty: &FuncType,
+        ty: NumbersType<'_>,
     ) -> Result<Func, Error>;
 }
 
@@ -132,13 +132,13 @@ pub(crate) trait TypedHost<T: 'static>: Send + Sync {
 fn core_func<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
     (lowered, host): (Lowered, HostFunc),
-    ty: &FuncType,
+    ty: NumbersType<'_>,
     call: impl Fn(&mut StoreContextMut<'_, T>, (&Lowered, &BoundResources), &mut [u64]) -> Result<(), Error>
     + Send
     + Sync
     + 'static,
 ) -> Result<Func, Error> {
-    Func::new_of_numbers(store.as_context_mut(), ty.clone(), move |mut caller, slots| {
+    Func::new_of_numbers(store.as_context_mut(), ty, move |mut caller, slots| {
         call(&mut caller.as_context_mut(), (&lowered, host.resources()), slots)?;
         lowered.end(slots)
     })
@@ -183,7 +183,7 @@ where
         self: Arc<Self>,
         store: &mut StoreContextMut<'_, T>,
         lowered: (Lowered, HostFunc),
-        ty: &FuncType,
+        ty: NumbersType<'_>,
     ) -> Result<Func, Error> {
         core_func(store, lowered, ty, move |store, of, slots| self.call(store, of, slots))
     }
@@ -242,7 +242,7 @@ where
         self: Arc<Self>,
         store: &mut StoreContextMut<'_, T>,
         lowered: (Lowered, HostFunc),
-        ty: &FuncType,
+        ty: NumbersType<'_>,
     ) -> Result<Func, Error> {
         core_func(store, lowered, ty, move |store, of, slots| self.call(store, of, slots))
     }
@@ -286,7 +286,7 @@ where
         self: Arc<Self>,
         store: &mut StoreContextMut<'_, T>,
         lowered: (Lowered, HostFunc),
-        ty: &FuncType,
+        ty: NumbersType<'_>,
     ) -> Result<Func, Error> {
         core_func(store, lowered, ty, move |store, of, slots| self.call(store, of, slots))
     }
@@ -349,7 +349,7 @@ impl<T: 'static> BoundHost<T> {
         self,
         store: &mut StoreContextMut<'_, T>,
         lowered: Lowered,
-        ty: &FuncType,
+        ty: NumbersType<'_>,
     ) -> Result<Func, Error> {
         self.typed.func(store, (lowered, self.host), ty)
     }

@@ -200,7 +200,7 @@ where
 pub(crate) fn waiting_trampoline<T: 'static>(
     trampoline: Trampoline,
     store: &mut StoreContextMut<'_, T>,
-    ty: &core::FuncType,
+    ty: &core::NumbersType<'_>,
 ) -> Result<Result<core::Func, Error>, Trampoline> {
     let Trampoline::Lower(lowered) = trampoline else { return Err(trampoline) };
     let func = store.attachment::<State>().funcs.get(lowered.func.0 as usize).cloned();

@@ -1,5 +1,6 @@
 //! Functions: handles, calls from the host, and host functions made from closures.
 
+mod number_types;
 mod numbers;
 mod slot_types;
 mod typed;
@@ -9,6 +10,7 @@ mod wrap;
 
 use std::ptr::NonNull;
 
+pub use number_types::{NumberTypes, NumbersType};
 pub(crate) use slot_types::{Handle, WasmList};
 pub use slot_types::{HostParams, WasmParams, WasmResults, WasmType};
 pub use typed::TypedFunc;

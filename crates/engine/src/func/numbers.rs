@@ -5,9 +5,9 @@
 
 #[cfg(feature = "async")]
 use std::pin::Pin;
-use std::sync::Arc;
 
 use super::Func;
+use super::number_types::NumbersType;
 use crate::caller::Caller;
 use crate::error::Error;
 #[cfg(feature = "fibers")]
@@ -26,20 +26,20 @@ impl Func {
     ///
     /// # Errors
     /// Where a parameter or a result is no number; where the engine's registry of types is full.
-    pub fn new_of_numbers<T: 'static>(
+    pub fn new_of_numbers<'t, T: 'static>(
         mut store: impl AsContextMut<Data = T>,
-        ty: FuncType,
+        ty: impl Into<NumbersType<'t>>,
         call: impl Fn(Caller<'_, T>, &mut [u64]) -> Result<(), Error> + Send + Sync + 'static,
     ) -> Result<Func, Error> {
-        check_numbers(&ty)?;
-        let results: Arc<[ValType]> = ty.results().into();
+        let ty = ty.into();
+        let results = Results::of(ty.get()?);
         let core = &mut store.as_context_mut().0.core;
         let code = host::code::<T, Dynamic>(move |caller: Caller<'_, T>, slots: &mut [u64]| {
             call(caller, slots)?;
-            leave_of_types(slots, &results);
+            results.leave(slots);
             Ok(())
         });
-        let record = core.new_host_func(code, &ty)?;
+        let record = core.new_host_func_of_numbers(code, &ty)?;
         Func::from_record(record, core)
     }
 
@@ -49,22 +49,20 @@ impl Func {
     /// # Errors
     /// As [`Func::new_of_numbers`].
     #[cfg(feature = "fibers")]
-    pub fn new_of_numbers_parking<T: 'static>(
+    pub fn new_of_numbers_parking<'t, T: 'static>(
         mut store: impl AsContextMut<Data = T>,
-        ty: FuncType,
+        ty: impl Into<NumbersType<'t>>,
         call: impl Fn(Caller<'_, T>, &mut [u64]) -> Result<HostEnding, Error> + Send + Sync + 'static,
     ) -> Result<Func, Error> {
-        check_numbers(&ty)?;
-        let results: Arc<[ValType]> = ty.results().into();
+        let ty = ty.into();
+        let results = Results::of(ty.get()?);
         let core = &mut store.as_context_mut().0.core;
         let code = fibers::parking_code(move |caller: Caller<'_, T>, slots: &mut [u64]| {
             let ending = call(caller, slots)?;
-            for (slot, ty) in slots.iter_mut().zip(&*results) {
-                *slot = of_type(*slot, *ty);
-            }
+            results.leave(slots);
             Ok(ending)
         });
-        let record = core.new_host_func(code, &ty)?;
+        let record = core.new_host_func_of_numbers(code, &ty)?;
         Func::from_record(record, core)
     }
 
@@ -73,9 +71,9 @@ impl Func {
     /// # Errors
     /// As [`Func::new_of_numbers`].
     #[cfg(feature = "async")]
-    pub fn new_of_numbers_async<T: 'static>(
+    pub fn new_of_numbers_async<'t, T: 'static>(
         mut store: impl AsContextMut<Data = T>,
-        ty: FuncType,
+        ty: impl Into<NumbersType<'t>>,
         call: impl for<'a> Fn(
             Caller<'a, T>,
             &'a mut [u64],
@@ -84,15 +82,15 @@ impl Func {
         + Sync
         + 'static,
     ) -> Result<Func, Error> {
-        check_numbers(&ty)?;
-        let results: Arc<[ValType]> = ty.results().into();
+        let ty = ty.into();
+        let results = Results::of(ty.get()?);
         let core = &mut store.as_context_mut().0.core;
         let code = host::future_code(call, move |ended: Result<(), Error>, slots: &mut [u64]| {
             ended?;
-            leave_of_types(slots, &results);
+            results.leave(slots);
             Ok(())
         });
-        let record = core.new_host_func(code, &ty)?;
+        let record = core.new_host_func_of_numbers(code, &ty)?;
         Func::from_record(record, core)
     }
 
@@ -102,9 +100,9 @@ impl Func {
     /// # Errors
     /// As [`Func::new_of_numbers`].
     #[cfg(feature = "async")]
-    pub fn new_of_numbers_blocking_or_async<T: 'static>(
+    pub fn new_of_numbers_blocking_or_async<'t, T: 'static>(
         mut store: impl AsContextMut<Data = T>,
-        ty: FuncType,
+        ty: impl Into<NumbersType<'t>>,
         blocking: impl Fn(Caller<'_, T>, &mut [u64]) -> Result<(), Error> + Send + Sync + 'static,
         waiting: impl for<'a> Fn(
             Caller<'a, T>,
@@ -114,24 +112,24 @@ impl Func {
         + Sync
         + 'static,
     ) -> Result<Func, Error> {
-        check_numbers(&ty)?;
-        let results: Arc<[ValType]> = ty.results().into();
-        let results_later = Arc::clone(&results);
+        let ty = ty.into();
+        let results = Results::of(ty.get()?);
+        let results_later = results.clone();
         let core = &mut store.as_context_mut().0.core;
         let code = host::either_code::<T, Dynamic, _>(
             move |caller: Caller<'_, T>, slots: &mut [u64]| {
                 blocking(caller, slots)?;
-                leave_of_types(slots, &results);
+                results.leave(slots);
                 Ok(())
             },
             waiting,
             move |ended: Result<(), Error>, slots: &mut [u64]| {
                 ended?;
-                leave_of_types(slots, &results_later);
+                results_later.leave(slots);
                 Ok(())
             },
         );
-        let record = core.new_host_func(code, &ty)?;
+        let record = core.new_host_func_of_numbers(code, &ty)?;
         Func::from_record(record, core)
     }
 
@@ -179,23 +177,50 @@ impl Func {
     }
 }
 
-/// Leaves in each slot of a result the bits that its type has.
-#[inline]
-fn leave_of_types(slots: &mut [u64], results: &[ValType]) {
-    for (slot, ty) in slots.iter_mut().zip(results) {
-        *slot = of_type(*slot, *ty);
+/// Which bits of the slots of results count.
+#[derive(Clone)]
+struct Results {
+    /// A bit for each of the first 64 that has 32 bits.
+    narrow: u64,
+    /// The function's type, where it has more results than that.
+    many: Option<FuncType>,
+}
+
+impl Results {
+    fn of(ty: &FuncType) -> Results {
+        let results = ty.results();
+        let narrow = results.iter().take(64).enumerate();
+        let narrow = narrow.filter(|(_, ty)| is_narrow(**ty)).fold(0, |narrow, (i, _)| narrow | 1 << i);
+        Results { narrow, many: (results.len() > 64).then(|| ty.clone()) }
+    }
+
+    /// Leaves in each slot of a result the bits that its type has.
+    #[inline]
+    fn leave(&self, slots: &mut [u64]) {
+        let mut narrow = self.narrow;
+        while narrow != 0 {
+            if let Some(slot) = slots.get_mut(narrow.trailing_zeros() as usize) {
+                *slot = u64::from(*slot as u32);
+            }
+            narrow &= narrow - 1;
+        }
+        let Some(ty) = &self.many else { return };
+        for (ty, slot) in ty.results().iter().zip(slots).skip(64) {
+            *slot = of_type(*slot, *ty);
+        }
     }
 }
 
 /// The bits of a slot that a type has.
 fn of_type(slot: u64, ty: ValType) -> u64 {
-    match ty {
-        ValType::I32 | ValType::F32 => u64::from(slot as u32),
-        _ => slot,
-    }
+    if is_narrow(ty) { u64::from(slot as u32) } else { slot }
 }
 
-fn check_numbers(ty: &FuncType) -> Result<(), Error> {
+fn is_narrow(ty: ValType) -> bool {
+    matches!(ty, ValType::I32 | ValType::F32)
+}
+
+pub(super) fn check_numbers(ty: &FuncType) -> Result<(), Error> {
     let is_number = |ty: &ValType| matches!(ty, ValType::I32 | ValType::I64 | ValType::F32 | ValType::F64);
     match ty.params().iter().chain(ty.results()).all(is_number) {
         true => Ok(()),

@@ -310,10 +310,14 @@ impl SharedHostFunc {
 }
 
 /// Owns a host function's records at fixed addresses.
-pub(crate) struct HostFuncBox {
-    func: NonNull<VmFunc>,
-    host: NonNull<HostFunc>,
-    entry: NonNull<HostEntry>,
+pub(crate) struct HostFuncBox(NonNull<HostRecords>);
+
+/// All that there is of a host function, made and freed at once.
+struct HostRecords {
+    func: VmFunc,
+    entry: HostEntry,
+    /// Last, and so dropped last: the code is the embedder's, and may panic.
+    host: HostFunc,
 }
 
 // SAFETY: the records are owned, and what they own can be sent: the function's code is `Send` and `Sync`.
@@ -336,33 +340,35 @@ impl HostFuncBox {
             code: Arc::as_ptr(&code).cast(),
             call_slots: call_slots as usize,
         };
-        let host = NonNull::from(Box::leak(Box::new(HostFunc { code })));
-        let entry = NonNull::from(Box::leak(Box::new(entry)));
-        let func = NonNull::from(Box::leak(Box::new(VmFunc {
-            entry: entry.as_ptr().cast(),
+        let func = VmFunc {
+            entry: std::ptr::null_mut(),
             ctx: std::ptr::null_mut(),
-            host: host.as_ptr().cast(),
+            host: std::ptr::null(),
             signature: ty.number(),
             ty: Arc::as_ptr(ty),
             call_slots,
-        })));
+        };
+        let records = Box::new(HostRecords { func, entry, host: HostFunc { code } });
+        let records = NonNull::from(Box::leak(records));
         // SAFETY: just allocated, and nobody else has the pointer yet.
-        unsafe { (*entry.as_ptr()).func = func.as_ptr() };
-        HostFuncBox { func, host, entry }
+        unsafe {
+            let all = records.as_ptr();
+            (*all).func.entry = (&raw mut (*all).entry).cast();
+            (*all).func.host = (&raw mut (*all).host).cast();
+            (*all).entry.func = &raw const (*all).func;
+        }
+        HostFuncBox(records)
     }
 
     pub(crate) fn vm(&self) -> *const VmFunc {
-        self.func.as_ptr()
+        // SAFETY: the records live as long as `self`.
+        unsafe { &raw const (*self.0.as_ptr()).func }
     }
 }
 
 impl Drop for HostFuncBox {
     fn drop(&mut self) {
-        // SAFETY: all were made by `Box::leak` in `new`, and are freed once, here, when the store goes. The code is last: it is the embedder's, and may panic.
-        unsafe {
-            drop(Box::from_raw(self.func.as_ptr()));
-            drop(Box::from_raw(self.entry.as_ptr()));
-            drop(Box::from_raw(self.host.as_ptr()));
-        }
+        // SAFETY: made by `Box::leak` in `new`, and freed once, here, when the store goes.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
     }
 }

@@ -347,13 +347,13 @@ fn a_store_that_is_reset_has_nothing_of_before() {
     }
 }
 
-/// How often an image of such a length is mapped in this process.
+/// How many memories of this process have an image of such a length. Where the image is only read, nobody's memory is.
 fn mapped_images(len: usize) -> usize {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
     let is_image = |line: &&str| {
         let (start, end) = line.split(' ').next().unwrap().split_once('-').unwrap();
         let number = |digits| usize::from_str_radix(digits, 16).unwrap();
-        line.contains("innkeeper-image") && number(end) - number(start) == len
+        line.contains(" rw-p ") && line.contains("innkeeper-image") && number(end) - number(start) == len
     };
     maps.lines().filter(is_image).count()
 }

@@ -170,9 +170,11 @@ fn what_does_not_fit_is_refused_and_functions_that_are_not_async_run_whole() {
     }
 }
 
+type Call = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// A call that is kept where the guest's own host functions reach it.
 #[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>>);
+struct Kept(Arc<Mutex<Option<Call>>>);
 
 /// A function of the host that the guest calls drops the future that waits for the guest: it is given up, and nobody waits for anybody.
 #[test]

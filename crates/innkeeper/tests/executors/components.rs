@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use innkeeper::component::{Component, Linker, Running, Val};
-use innkeeper::{Config, Engine, Store};
+use innkeeper::{Engine, Store};
 
-use super::{MOMENT, Sleep, TIERS};
+use super::{Sleep, on_smol, on_tokio};
 
 /// Sleeps so many times at once, for so long, and returns how often it was woken; or computes for ever.
 const GUEST: &str = r#"(component
@@ -80,53 +80,10 @@ async fn spin(engine: Engine, sleep: Sleep) {
 
 #[test]
 fn tokio_runs_components_on_one_thread_and_on_two() {
-    let sleep: Sleep = |time| Box::pin(tokio::time::sleep(time));
-    for tiers in TIERS {
-        for threads in [1, 2] {
-            let engine = innkeeper::engine_with(Config::default(), tiers);
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(threads)
-                .enable_time()
-                // How many slices of the endless go by until somebody looks at the clock.
-                .event_interval(3)
-                .global_queue_interval(3)
-                .build()
-                .unwrap();
-            runtime.block_on(async {
-                let endless: Vec<_> =
-                    (0..threads).map(|_| tokio::spawn(spin(engine.clone(), sleep))).collect();
-                let others: Vec<_> = (0..20).map(|_| tokio::spawn(run(engine.clone(), sleep))).collect();
-                for other in others {
-                    other.await.unwrap();
-                }
-                for endless in endless {
-                    assert!(!endless.is_finished());
-                    endless.abort();
-                    assert!(endless.await.unwrap_err().is_cancelled());
-                }
-                assert!(tokio::time::timeout(MOMENT, spin(engine.clone(), sleep)).await.is_err());
-            });
-        }
-    }
+    on_tokio(spin, run, |_, _| async {});
 }
 
 #[test]
 fn smol_runs_components_on_one_thread() {
-    let sleep: Sleep = |time| {
-        Box::pin(async move {
-            smol::Timer::after(time).await;
-        })
-    };
-    for tiers in TIERS {
-        let engine = innkeeper::engine_with(Config::default(), tiers);
-        let executor = smol::LocalExecutor::new();
-        smol::block_on(executor.run(async {
-            let endless = executor.spawn(spin(engine.clone(), sleep));
-            let others: Vec<_> = (0..20).map(|_| executor.spawn(run(engine.clone(), sleep))).collect();
-            for other in others {
-                other.await;
-            }
-            assert!(endless.cancel().await.is_none());
-        }));
-    }
+    on_smol(spin, run, |_, _| async {});
 }

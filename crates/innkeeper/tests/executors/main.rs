@@ -59,8 +59,16 @@ async fn spin(engine: Engine, sleep: Sleep, deadline: Option<Duration>) {
 const TIERS: [Tiers; 3] = [Tiers::Interpreter, Tiers::Compiled, Tiers::Auto];
 const MOMENT: Duration = Duration::from_millis(20);
 
-#[test]
-fn tokio_runs_many_guests_on_one_thread_and_on_two() {
+/// Lets guests run on tokio, on one thread and on two: as many as threads that never end, beside which twenty others are served all the same; then, until a time is over, one that never ends; then `after`.
+fn on_tokio<S, R, A>(
+    spin: impl Fn(Engine, Sleep) -> S,
+    run: impl Fn(Engine, Sleep) -> R,
+    after: impl Fn(Engine, Sleep) -> A,
+) where
+    S: Future<Output = ()> + Send + 'static,
+    R: Future<Output = ()> + Send + 'static,
+    A: Future<Output = ()>,
+{
     let sleep: Sleep = |time| Box::pin(tokio::time::sleep(time));
     for tiers in TIERS {
         for threads in [1, 2] {
@@ -74,9 +82,8 @@ fn tokio_runs_many_guests_on_one_thread_and_on_two() {
                 .build()
                 .unwrap();
             runtime.block_on(async {
-                // As many as threads, for ever: the others are served all the same.
                 let endless: Vec<_> =
-                    (0..threads).map(|_| tokio::spawn(spin(engine.clone(), sleep, None))).collect();
+                    (0..threads).map(|_| tokio::spawn(spin(engine.clone(), sleep))).collect();
                 let others: Vec<_> = (0..20).map(|_| tokio::spawn(run(engine.clone(), sleep))).collect();
                 for other in others {
                     other.await.unwrap();
@@ -86,15 +93,23 @@ fn tokio_runs_many_guests_on_one_thread_and_on_two() {
                     endless.abort();
                     assert!(endless.await.unwrap_err().is_cancelled());
                 }
-                assert!(tokio::time::timeout(MOMENT, spin(engine.clone(), sleep, None)).await.is_err());
-                spin(engine.clone(), sleep, Some(MOMENT)).await;
+                assert!(tokio::time::timeout(MOMENT, spin(engine.clone(), sleep)).await.is_err());
+                after(engine.clone(), sleep).await;
             });
         }
     }
 }
 
-#[test]
-fn smol_runs_many_guests_on_one_thread() {
+/// The same on smol, on one thread.
+fn on_smol<S, R, A>(
+    spin: impl Fn(Engine, Sleep) -> S,
+    run: impl Fn(Engine, Sleep) -> R,
+    after: impl Fn(Engine, Sleep) -> A,
+) where
+    S: Future<Output = ()> + 'static,
+    R: Future<Output = ()> + 'static,
+    A: Future<Output = ()>,
+{
     let sleep: Sleep = |time| {
         Box::pin(async move {
             smol::Timer::after(time).await;
@@ -104,15 +119,27 @@ fn smol_runs_many_guests_on_one_thread() {
         let engine = innkeeper::engine_with(Config::default(), tiers);
         let executor = smol::LocalExecutor::new();
         smol::block_on(executor.run(async {
-            let endless = executor.spawn(spin(engine.clone(), sleep, None));
+            let endless = executor.spawn(spin(engine.clone(), sleep));
             let others: Vec<_> = (0..20).map(|_| executor.spawn(run(engine.clone(), sleep))).collect();
             for other in others {
                 other.await;
             }
             assert!(endless.cancel().await.is_none());
-            spin(engine.clone(), sleep, Some(MOMENT)).await;
+            after(engine.clone(), sleep).await;
         }));
     }
+}
+
+#[test]
+fn tokio_runs_many_guests_on_one_thread_and_on_two() {
+    let endless = |engine, sleep| spin(engine, sleep, None);
+    on_tokio(endless, run, |engine, sleep| spin(engine, sleep, Some(MOMENT)));
+}
+
+#[test]
+fn smol_runs_many_guests_on_one_thread() {
+    let endless = |engine, sleep| spin(engine, sleep, None);
+    on_smol(endless, run, |engine, sleep| spin(engine, sleep, Some(MOMENT)));
 }
 
 /// What a guest waits for ends with its deadline, whatever the executor does meanwhile.
